@@ -1,0 +1,3 @@
+//! The formats descriptors come in.
+
+pub mod backstage;

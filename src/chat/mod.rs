@@ -1,0 +1,4 @@
+//! The words of each platform.
+
+pub mod markdown;
+pub mod slack;

@@ -1,0 +1,1 @@
+//! Every setting of the process, its variable, its default. Nothing else reads the environment.

@@ -1,0 +1,193 @@
+//! What people say to the bot and what it says back, the same on every platform.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::Refusal;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    Slack,
+    Discord,
+    Terminal,
+}
+
+/// Someone, as their chat platform names them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Speaker {
+    pub platform: Platform,
+    /// The workspace or guild; empty in the terminal.
+    pub tenant: String,
+    /// The platform's immutable id; in the terminal the reference of a catalog User, or empty.
+    pub user_id: String,
+}
+
+/// A place where the bot can post.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    pub platform: Platform,
+    pub tenant: String,
+    pub channel_id: String,
+    /// Without `#`; `None` where the platform does not say.
+    pub channel_name: Option<String>,
+    /// The thread to answer in; `None` outside threads.
+    pub thread: Option<String>,
+}
+
+/// Someone typed a command or a question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invocation {
+    pub speaker: Speaker,
+    pub address: Address,
+    /// The words after `/idp`, or after the bot's name: `owner payment-api`, `who owns payment-api?`.
+    pub text: String,
+}
+
+/// Someone clicked a button that the bot had posted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Click {
+    pub speaker: Speaker,
+    pub address: Address,
+    /// The words behind the button: a link `idp:dependents payment-api` carries `dependents payment-api`.
+    pub words: String,
+}
+
+/// An answer, before any platform has had its say about how it looks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// CommonMark with tables. Links with the scheme `idp:` are buttons.
+    /// Text from elsewhere stands in it only as [`Untrusted`] rendered it.
+    pub markdown: String,
+    pub audience: Audience,
+    /// The command that answered; empty when none was understood.
+    pub command: String,
+    pub arguments: Map<String, Value>,
+    /// The typed data that the template rendered.
+    pub answer: Value,
+    /// How old the data is, in seconds; `None` when it is live.
+    pub age_s: Option<u64>,
+    /// Set when the answer is a no.
+    pub refusal: Option<Refused>,
+}
+
+/// A refusal as programs read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// A stable word: `unknown_entity`, `missing_argument`.
+    pub code: String,
+    /// Plain text, without markup.
+    pub message: String,
+    /// Words to type instead, best first: `owner payment-api`.
+    pub suggestions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Everybody in the channel.
+    Channel,
+    /// Only the person who asked (Slack: ephemeral).
+    #[default]
+    Asker,
+}
+
+impl Reply {
+    pub fn markdown(markdown: impl Into<String>) -> Self {
+        Reply { markdown: markdown.into(), ..Reply::default() }
+    }
+
+    /// The refusal said to the person, its suggestions as buttons.
+    pub fn refusal(refusal: &Refusal) -> Self {
+        let mut markdown = refusal.to_markdown();
+        let suggestions = refusal.suggestions();
+        if !suggestions.is_empty() {
+            markdown.push_str("\n\n");
+            let buttons: Vec<String> =
+                suggestions.iter().map(|words| button(words, words)).collect();
+            markdown.push_str(&buttons.join(" "));
+        }
+        Reply {
+            markdown,
+            refusal: Some(Refused {
+                code: refusal.code().to_string(),
+                message: refusal.to_string(),
+                suggestions,
+            }),
+            ..Reply::default()
+        }
+    }
+}
+
+/// A Markdown link that platforms show as a button: `[label](<idp:words>)`.
+///
+/// Both are taken as untrusted.
+pub fn button(label: &str, words: &str) -> String {
+    let words: String = words.chars().filter(|it| !it.is_control()).collect();
+    let destination = words.replace('\\', "\\\\").replace('<', "\\<").replace('>', "\\>");
+    format!("[{}](<idp:{destination}>)", Untrusted::from(label).to_markdown())
+}
+
+/// Text that someone else wrote: a name, a description, what a person typed, a vendor's error.
+///
+/// It has no `Display`: only a renderer can say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Untrusted<'a>(&'a str);
+
+impl<'a> From<&'a str> for Untrusted<'a> {
+    fn from(text: &'a str) -> Self {
+        Untrusted(text)
+    }
+}
+
+impl Untrusted<'_> {
+    /// Markdown that shows exactly this text on one line: no markup, no link, no mention of its own.
+    ///
+    /// Control characters, bidirectional overrides and invisible characters become visible `⟨U+202E⟩`;
+    /// line breaks become spaces.
+    pub fn to_markdown(self) -> String {
+        let mut out = String::with_capacity(self.0.len() + 8);
+        for character in self.0.chars() {
+            match character {
+                '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => out.push(' '),
+                it if is_hidden(it) => out.push_str(&format!("⟨U+{:04X}⟩", it as u32)),
+                it if it.is_ascii_punctuation() => {
+                    out.push('\\');
+                    out.push(it);
+                }
+                it => out.push(it),
+            }
+        }
+        out
+    }
+}
+
+/// Whether a reader could not see `character`, or would see others reordered by it.
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0E}' | '\u{FEFF}' | '\u{FFA0}'
+            | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn untrusted_text_shows_as_it_is() {
+        assert_eq!(Untrusted::from("<!channel> *x*").to_markdown(), "\\<\\!channel\\> \\*x\\*");
+        assert_eq!(Untrusted::from("a\u{202E}b").to_markdown(), "a⟨U+202E⟩b");
+        assert_eq!(Untrusted::from("one\ntwo").to_markdown(), "one two");
+    }
+
+    #[test]
+    fn a_button_carries_its_words() {
+        assert_eq!(
+            button("Dependents", "dependents payment-api"),
+            "[Dependents](<idp:dependents payment-api>)"
+        );
+    }
+}

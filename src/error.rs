@@ -1,0 +1,157 @@
+//! Why something asked for was not done.
+
+use crate::conversation::{Reply, Untrusted};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The person can put it right. They read the message as it is.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// Ours to put right. The log gets the whole chain, the person a reference to it.
+    #[error(transparent)]
+    Fault(#[from] anyhow::Error),
+}
+
+/// Each message says what was wrong and, where there is one, the next step.
+///
+/// `Display` is plain text for programs and logs; [`Refusal::to_markdown`] is what people read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("There is no command `{name}`.{}", did_you_mean(closest))]
+    UnknownCommand { name: String, closest: Vec<String> },
+
+    /// `instead` are the whole commands to type, one for each of `closest`.
+    #[error("There is no {what} `{name}`.{}", did_you_mean(closest))]
+    UnknownEntity { what: String, name: String, closest: Vec<String>, instead: Vec<String> },
+
+    #[error("`{name}` could be any of {}. Choose one.", list(choices))]
+    Ambiguous { name: String, choices: Vec<String>, instead: Vec<String> },
+
+    #[error("`{usage}` needs `<{missing}>`.")]
+    MissingArgument { usage: String, missing: String },
+
+    #[error("`{usage}` does not take `{extra}`.")]
+    UnexpectedArgument { usage: String, extra: String },
+
+    #[error("`{value}` is not a valid `{argument}`: {expected}.")]
+    InvalidArgument { argument: String, value: String, expected: String },
+
+    #[error(
+        "I did not understand `{text}`.{} Type `help` for what I can answer.",
+        did_you_mean(closest)
+    )]
+    NotUnderstood { text: String, closest: Vec<String> },
+
+    #[error("{what} cannot be asked right now: {why}. {next}")]
+    Unavailable { what: String, why: String, next: String },
+
+    #[error("{rule} {next}")]
+    NotAllowed { rule: String, next: String },
+}
+
+fn list(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
+}
+
+fn did_you_mean(closest: &[String]) -> String {
+    if closest.is_empty() {
+        return String::new();
+    }
+    let quoted: Vec<String> = closest.iter().map(|name| format!("`{name}`")).collect();
+    format!(" Did you mean {}?", quoted.join(" or "))
+}
+
+impl Refusal {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::UnknownCommand { .. } => "unknown_command",
+            Refusal::UnknownEntity { .. } => "unknown_entity",
+            Refusal::Ambiguous { .. } => "ambiguous",
+            Refusal::MissingArgument { .. } => "missing_argument",
+            Refusal::UnexpectedArgument { .. } => "unexpected_argument",
+            Refusal::InvalidArgument { .. } => "invalid_argument",
+            Refusal::NotUnderstood { .. } => "not_understood",
+            Refusal::Unavailable { .. } => "unavailable",
+            Refusal::NotAllowed { .. } => "not_allowed",
+        }
+    }
+
+    /// Words to type instead, best first.
+    pub fn suggestions(&self) -> Vec<String> {
+        match self {
+            Refusal::UnknownEntity { instead, .. } | Refusal::Ambiguous { instead, .. } => {
+                instead.clone()
+            }
+            Refusal::UnknownCommand { closest, .. } | Refusal::NotUnderstood { closest, .. } => {
+                closest.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The message with everything in it literal.
+    pub fn to_markdown(&self) -> String {
+        Untrusted::from(self.to_string().as_str()).to_markdown()
+    }
+}
+
+impl Error {
+    /// What the person reads. A fault is logged here, once, with the reference they are given.
+    pub fn into_reply(self) -> Reply {
+        match self {
+            Error::Refusal(refusal) => Reply::refusal(&refusal),
+            Error::Fault(fault) => {
+                let reference = reference();
+                tracing::error!(reference, error = format!("{fault:#}"), "could not answer");
+                Reply::refusal(&Refusal::Unavailable {
+                    what: "This".into(),
+                    why: "something broke on our side".into(),
+                    next: format!("Tell the platform team the reference {reference}."),
+                })
+            }
+        }
+    }
+}
+
+/// Short enough to read out, long enough to find in a day's log.
+fn reference() -> String {
+    let since_1970 =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{:06x}", since_1970.as_micros() & 0xff_ffff)
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Error::Fault(anyhow::Error::new(error).context("database"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_next_step() {
+        let refusal = Refusal::UnknownEntity {
+            what: "service".into(),
+            name: "paymnt-api".into(),
+            closest: vec!["payment-api".into()],
+            instead: vec!["owner payment-api".into()],
+        };
+        assert_eq!(
+            refusal.to_string(),
+            "There is no service `paymnt-api`. Did you mean `payment-api`?"
+        );
+        assert_eq!(refusal.suggestions(), ["owner payment-api"]);
+    }
+
+    #[test]
+    fn a_fault_tells_the_person_nothing_about_our_insides() {
+        let said = Error::Fault(anyhow::anyhow!("password=hunter2 refused")).into_reply();
+        assert!(!said.markdown.contains("hunter2"), "{}", said.markdown);
+    }
+}

@@ -1,0 +1,3 @@
+//! Other people's servers: the one HTTP client, and one file a vendor.
+
+pub mod http;

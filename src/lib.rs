@@ -1,0 +1,36 @@
+//! A developer portal that lives in chat: it answers questions about a software catalog.
+//!
+//! Everything it does starts at one of the doors of [`app::App`]:
+//! someone types a command, or someone clicks a button.
+//!
+//! The modules, in reading order. Each may use only those above it:
+//!
+//! | module           | what it holds                                                   |
+//! |------------------|-----------------------------------------------------------------|
+//! | [`conversation`] | what people say to the bot and what it says back                 |
+//! | [`error`]        | refusals, told to the person; faults, told to the log            |
+//! | [`config`]       | every setting of the process, its variable, its default          |
+//! | [`postgres`]     | the private cluster, connections, migrations                     |
+//! | [`integrations`] | the one HTTP client; other companies' APIs                       |
+//! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
+//! | [`access`]       | who is who                                                       |
+//! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
+//! | [`portal`]       | the portal directory: settings, checks, reload                   |
+//! | [`chat`]         | the words of each platform                                       |
+//! | [`app`]          | the doors                                                        |
+//! | [`web`]          | HTTP in                                                          |
+//! | [`terminal`]     | the command line and the prompt                                  |
+
+pub mod access;
+pub mod app;
+pub mod catalog;
+pub mod chat;
+pub mod commands;
+pub mod config;
+pub mod conversation;
+pub mod error;
+pub mod integrations;
+pub mod portal;
+pub mod postgres;
+pub mod terminal;
+pub mod web;

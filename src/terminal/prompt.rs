@@ -1,0 +1,1 @@
+//! The prompt of `idp demo`: completion and history.
