@@ -1,1 +1,3 @@
+//! What idp does, told as examples. One binary, one chapter a file.
 
+mod architecture;
