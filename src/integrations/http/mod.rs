@@ -1,0 +1,290 @@
+//! The one HTTP client: every outbound request of idp goes through it.
+//!
+//! A URL may come from a descriptor that a stranger wrote, so a request reaches public addresses on port 443 only,
+//! unless an administrator listed its host; see [`guard`]. It follows no redirects, heeds no proxy of the
+//! environment, ends in time, and takes in no more than it was told to.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::Certificate;
+use reqwest::dns::Resolve;
+use url::Url;
+
+mod guard;
+
+pub use guard::{Policy, is_public};
+
+use guard::{Guarded, Reach, SystemNames};
+
+const CONNECT_SECONDS_MAX: u64 = 5;
+const GET_SECONDS_MAX: u64 = 15;
+const POST_SECONDS_MAX: u64 = 10;
+const POST_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+/// None of these says more of a URL than its scheme, host and port: paths and queries can be secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("`{url}` may not be asked: {why}")]
+    Refused { url: String, why: String },
+    #[error("{host} did not answer within {seconds} s")]
+    TimedOut { host: String, seconds: u64 },
+    #[error("{host} sent more than {limit_bytes} bytes")]
+    TooLarge { host: String, limit_bytes: usize },
+    #[error("{host} could not be reached: {why}")]
+    Unreachable { host: String, why: String },
+}
+
+/// Every TLS connection of the process uses ring from here on.
+///
+/// Called first thing in `main` and in the world of the tests: two libraries bring a provider each, and a client
+/// that finds none chosen panics inside its task.
+pub fn install_tls() {
+    // Only the first call can succeed, and it chose the same provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    policy: Policy,
+    names: Arc<dyn Resolve>,
+    /// Trusted besides the machine's own.
+    authorities: Vec<Certificate>,
+    /// One for each [`Reach`], built when first asked for: reading the machine's certificates takes time.
+    connections: [OnceLock<reqwest::Client>; 3],
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Client").field("policy", &self.inner.policy).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub fn new(policy: Policy) -> Client {
+        Client::with(policy, Arc::new(SystemNames), Vec::new())
+    }
+
+    /// A client that resolves names by `names` and trusts `authorities` besides the machine's own.
+    pub fn with(policy: Policy, names: Arc<dyn Resolve>, authorities: Vec<Certificate>) -> Client {
+        install_tls();
+        let connections = Default::default();
+        Client { inner: Arc::new(Inner { policy, names, authorities, connections }) }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// A catalog fetch: no redirects, no credentials, 5 s to connect, 15 s in all, at most `limit_bytes`
+    /// once unpacked.
+    ///
+    /// # Errors
+    /// [`HttpError`]; an answer of any status is none.
+    pub async fn get(&self, url: &str, limit_bytes: usize) -> Result<Answer, HttpError> {
+        self.get_with(url, &[], limit_bytes).await
+    }
+
+    /// [`Client::get`] with `headers` (name, value).
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_with(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        limit_bytes: usize,
+    ) -> Result<Answer, HttpError> {
+        let (url, reach) = self.judge(url)?;
+        let headers = header_map(&url, headers)?;
+        let request = self.connections(reach)?.get(url.clone()).headers(headers);
+        within(&url, GET_SECONDS_MAX, exchange(&url, request, limit_bytes)).await
+    }
+
+    /// JSON sent with `headers` (name, value) to `url`; 5 s to connect, 10 s in all, 1 MiB back.
+    ///
+    /// # Errors
+    /// [`HttpError`]; an answer of any status is none.
+    pub async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &serde_json::Value,
+    ) -> Result<Answer, HttpError> {
+        let (url, reach) = self.judge(url)?;
+        let headers = header_map(&url, headers)?;
+        let request = self.connections(reach)?.post(url.clone()).json(body).headers(headers);
+        within(&url, POST_SECONDS_MAX, exchange(&url, request, POST_ANSWER_BYTES_MAX)).await
+    }
+
+    /// `url` and the addresses behind it, for a program that makes its own connections and must be pinned to these.
+    ///
+    /// # Errors
+    /// [`HttpError::Refused`] as for a request of ours; [`HttpError::Unreachable`] for a name without an address.
+    pub async fn pin(&self, url: &str) -> Result<(Url, Vec<IpAddr>), HttpError> {
+        let (url, reach) = self.judge(url)?;
+        let addresses = match url.host() {
+            Some(url::Host::Ipv4(address)) => vec![address.into()],
+            Some(url::Host::Ipv6(address)) => vec![address.into()],
+            _ => within(&url, CONNECT_SECONDS_MAX, self.resolve(&url, reach)).await?,
+        };
+        Ok((url, addresses))
+    }
+
+    async fn resolve(&self, url: &Url, reach: Reach) -> Result<Vec<IpAddr>, HttpError> {
+        let name = host(url).parse().map_err(|_| refused(url, "its host is not a name"))?;
+        let found = Guarded { names: self.inner.names.clone(), reach }
+            .resolve(name)
+            .await
+            .map_err(|error| failure(url, error.as_ref()))?;
+        Ok(found.map(|it| it.ip()).collect())
+    }
+
+    fn judge(&self, text: &str) -> Result<(Url, Reach), HttpError> {
+        self.inner.policy.reach(text).map_err(|why| HttpError::Refused { url: origin(text), why })
+    }
+
+    fn connections(&self, reach: Reach) -> Result<&reqwest::Client, HttpError> {
+        let slot = &self.inner.connections[reach as usize];
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = self.build(reach)?;
+        Ok(slot.get_or_init(|| client))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    fn build(&self, reach: Reach) -> Result<reqwest::Client, HttpError> {
+        let builder = || {
+            reqwest::Client::builder()
+                .dns_resolver(Guarded { names: self.inner.names.clone(), reach })
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .referer(false)
+                .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
+                .user_agent(concat!("idp/", env!("CARGO_PKG_VERSION")))
+        };
+        let authorities = self.inner.authorities.clone();
+        builder().tls_certs_merge(authorities.clone()).build().or_else(|error| {
+            // Without authorities every TLS connection fails, and says so; plain ones to this machine go on.
+            tracing::warn!(
+                error = causes(&error),
+                "no certificate authorities on this machine: install the package ca-certificates"
+            );
+            builder().tls_certs_only(authorities).build().map_err(|error| HttpError::Unreachable {
+                host: "every host".into(),
+                why: causes(&error),
+            })
+        })
+    }
+}
+
+/// Sends `request` and reads its answer, counting what comes out of the decompression.
+async fn exchange(
+    url: &Url,
+    request: reqwest::RequestBuilder,
+    limit_bytes: usize,
+) -> Result<Answer, HttpError> {
+    let mut response = request.send().await.map_err(|error| failure(url, &error))?;
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))? {
+        if body.len() + chunk.len() > limit_bytes {
+            return Err(HttpError::TooLarge { host: host(url), limit_bytes });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, headers, body })
+}
+
+async fn within<T>(
+    url: &Url,
+    seconds: u64,
+    work: impl Future<Output = Result<T, HttpError>>,
+) -> Result<T, HttpError> {
+    tokio::time::timeout(Duration::from_secs(seconds), work)
+        .await
+        .unwrap_or_else(|_| Err(HttpError::TimedOut { host: host(url), seconds }))
+}
+
+fn header_map(url: &Url, headers: &[(&str, &str)]) -> Result<HeaderMap, HttpError> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let header = HeaderName::try_from(*name).map_err(|_| {
+            refused(url, "the name of a header has characters that headers may not have")
+        })?;
+        let mut value = HeaderValue::try_from(*value).map_err(|_| {
+            refused(
+                url,
+                &format!(
+                    "the value of the header {header} has characters that headers may not have"
+                ),
+            )
+        })?;
+        value.set_sensitive(header == axum::http::header::AUTHORIZATION);
+        map.insert(header, value);
+    }
+    Ok(map)
+}
+
+/// What went wrong with the connection to `url`, told from the causes of `error`.
+fn failure(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
+    if let Some(reach) = chain(error).find_map(|it| it.downcast_ref::<Reach>()) {
+        return refused(url, &reach.to_string());
+    }
+    if chain(error)
+        .any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout))
+    {
+        return HttpError::TimedOut { host: host(url), seconds: CONNECT_SECONDS_MAX };
+    }
+    HttpError::Unreachable { host: host(url), why: causes(error) }
+}
+
+/// `error`, then what caused it, and so on.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |it| (*it).source())
+}
+
+/// The causes of `error`, without reqwest's own words, which repeat the URL.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut causes: Vec<String> =
+        chain(error).filter(|it| !it.is::<reqwest::Error>()).map(ToString::to_string).collect();
+    causes.dedup();
+    if causes.is_empty() { "the connection broke".into() } else { causes.join(": ") }
+}
+
+fn refused(url: &Url, why: &str) -> HttpError {
+    HttpError::Refused { url: origin(url.as_str()), why: why.into() }
+}
+
+fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_string()
+}
+
+/// The scheme, host and port of `text`, which may be no URL at all.
+fn origin(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(url) => match url.port() {
+            Some(port) => format!("{}://{}:{port}", url.scheme(), host(&url)),
+            None => format!("{}://{}", url.scheme(), host(&url)),
+        },
+        Err(_) => "the address".into(),
+    }
+}
