@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::catalog::Problem;
 
 pub mod settings;
+pub mod yaml;
 
 pub use settings::Settings;
 

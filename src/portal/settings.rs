@@ -1,29 +1,521 @@
 //! `idp.yaml`.
+//!
+//! ```yaml
+//! organisation: Acme
+//! sources:                       # without it: the directory `catalog`, if there is one
+//!   - path: catalog
+//!   - git: https://github.com/acme/shop.git
+//!     branch: main               # without it: the repository's own default
+//!     files: ["**/catalog-info.yaml"]
+//!     kinds: [Component, API]    # what this source may describe; without it: everything
+//!   - url: https://acme.example/catalog-info.yaml
+//! refresh: 5m                    # how often sources are read again
+//! orphan_grace: 7d               # how long what a source no longer has stays
+//! mass_delete_percent: 10        # a source that loses more waits for a person
+//! aliases:                       # what people say: what they mean
+//!   checkout: component:default/checkout-web
+//! slack:
+//!   team_id: T0123456789         # requests of other workspaces are refused
+//! allowed_hosts:                 # private servers that may be asked, with their ports
+//!   - ghe.acme.internal:8443
+//! secrets:                       # for `http:` lookups, by name; never the secret itself
+//!   deploys: {env: DEPLOYS_SECRET}
+//!   flags: {file: /run/secrets/flags}
+//! ```
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::catalog::EntityRef;
+use super::yaml::{self, Fields, Key, Node, Place, Value};
 use crate::catalog::sources::Source;
+use crate::catalog::{EntityRef, Problem};
+use crate::config::SecretReference;
+
+pub const FILE: &str = "idp.yaml";
+
+/// Where descriptors lie that the portal keeps itself.
+const CATALOG_DIR: &str = "catalog";
+
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+const REFRESH_MIN: Duration = Duration::from_secs(5);
+const ORPHAN_GRACE: Duration = Duration::from_secs(7 * DAY_S);
+const DURATION_MAX: Duration = Duration::from_secs(366 * DAY_S);
+const MASS_DELETE_PERCENT: u8 = 10;
+const DAY_S: u64 = 24 * 60 * 60;
 
 /// `idp.yaml`, read and found good.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Empty when nobody said it.
     pub organisation: String,
     pub sources: Vec<Source>,
     /// How often sources are read again.
     pub refresh: Duration,
     pub orphan_grace: Duration,
+    /// A source that would lose more of its entities than this waits for a person.
     pub mass_delete_percent: u8,
     /// What people say → the entity they mean.
     pub aliases: BTreeMap<String, EntityRef>,
     pub slack: SlackSettings,
     /// Hosts with ports that may be private.
     pub allowed_hosts: Vec<String>,
+    /// Secrets that `http:` lookups sign with, by the name their command files use.
+    pub secrets: BTreeMap<String, SecretReference>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SlackSettings {
-    /// The workspace; requests of another are refused. Empty: the one of the bot's token.
+    /// The workspace; requests of another are refused. `None`: the one of the bot's token.
     pub team_id: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            organisation: String::new(),
+            sources: Vec::new(),
+            refresh: REFRESH,
+            orphan_grace: ORPHAN_GRACE,
+            mass_delete_percent: MASS_DELETE_PERCENT,
+            aliases: BTreeMap::new(),
+            slack: SlackSettings::default(),
+            allowed_hosts: Vec::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of the portal `dir`: the defaults where it has no `idp.yaml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the file.
+    pub fn load(dir: &Path) -> Result<Settings, Vec<Problem>> {
+        let text = match std::fs::read_to_string(dir.join(FILE)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                let message = format!("The file cannot be read: {error}.");
+                let hint = "It must be UTF-8 text that this user may read.";
+                return Err(vec![yaml::problem(FILE, Place::START, "file", message, hint)]);
+            }
+        };
+        Settings::read(&text, dir)
+    }
+
+    /// The settings that `text` says for the portal `dir`.
+    fn read(text: &str, dir: &Path) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let root = yaml::read(text, FILE).map_err(|problem| vec![problem])?;
+        let mut settings = Settings::default();
+        if let Some(fields) = Fields::of(root, FILE, FILE, &mut problems) {
+            settings.fill(fields, dir);
+        }
+        match problems.is_empty() {
+            true => Ok(settings),
+            false => Err(sorted(problems)),
+        }
+    }
+
+    fn fill(&mut self, mut fields: Fields, dir: &Path) {
+        if let Some((organisation, _)) = fields.text("organisation") {
+            self.organisation = organisation;
+        }
+        self.sources = sources(&mut fields, dir);
+        if let Some(refresh) = duration(&mut fields, "refresh", REFRESH_MIN) {
+            self.refresh = refresh;
+        }
+        if let Some(grace) = duration(&mut fields, "orphan_grace", Duration::ZERO) {
+            self.orphan_grace = grace;
+        }
+        if let Some(percent) = percent(&mut fields, "mass_delete_percent") {
+            self.mass_delete_percent = percent;
+        }
+        self.aliases = aliases(&mut fields);
+        self.slack = slack(&mut fields);
+        self.allowed_hosts = allowed_hosts(&mut fields);
+        self.secrets = secrets(&mut fields);
+        fields.refuse_unknown();
+    }
+
+    /// The aliases as the snapshot takes them.
+    pub fn alias_list(&self) -> Vec<(String, EntityRef)> {
+        self.aliases.iter().map(|(alias, target)| (alias.clone(), target.clone())).collect()
+    }
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems
+}
+
+/// What is listed; without a list the portal's own `catalog`, if there is one.
+fn sources(fields: &mut Fields, dir: &Path) -> Vec<Source> {
+    let Some(node) = fields.take("sources") else {
+        let own = dir.join(CATALOG_DIR).is_dir();
+        return own.then(|| path_source(CATALOG_DIR)).into_iter().collect();
+    };
+    let Value::List(items) = node.value else {
+        let wrong = yaml::wrong_type(fields.file, node.place, "sources", "a list", &node.value);
+        fields.problems.push(wrong);
+        return Vec::new();
+    };
+    let mut sources = Vec::new();
+    for item in items {
+        let place = item.place;
+        match source(item, dir, fields) {
+            Some(source) if sources.contains(&source) => fields.problem(
+                place,
+                "source",
+                "This source is listed twice.",
+                "Leave one of the two out.",
+            ),
+            found => sources.extend(found),
+        }
+    }
+    sources
+}
+
+fn path_source(path: &str) -> Source {
+    Source::Path { path: PathBuf::from(path), kinds: Vec::new() }
+}
+
+/// One item of the list: exactly one of `path`, `git`, `url`, and what belongs to it.
+fn source(item: Node, dir: &Path, outer: &mut Fields) -> Option<Source> {
+    let mut fields = Fields::of(item, "sources", outer.file, outer.problems)?;
+    let place = fields.place;
+    let found = (fields.text("path"), fields.text("git"), fields.text("url"));
+    let kinds = kinds(&mut fields);
+    let source = match found {
+        (Some(path), None, None) => checked_path(path, dir, &mut fields)
+            .map(|path| Source::Path { path: PathBuf::from(path), kinds }),
+        (None, Some(git), None) => {
+            let branch = fields.text("branch").and_then(|it| checked_branch(it, &mut fields));
+            let files = files(&mut fields);
+            checked_git(git, &mut fields).map(|git| Source::Git { git, branch, files, kinds })
+        }
+        (None, None, Some(url)) => {
+            checked_url(url, &mut fields).map(|url| Source::Url { url, kinds })
+        }
+        _ => {
+            let message = "A source has exactly one of `path`, `git` and `url`.";
+            let hint = "Write `- path: catalog`, for example, and one `-` for each source.";
+            fields.problem(place, "source", message, hint);
+            None
+        }
+    };
+    fields.refuse_unknown();
+    source
+}
+
+fn checked_path((path, place): (String, Place), dir: &Path, fields: &mut Fields) -> Option<String> {
+    if dir.join(&path).exists() {
+        return Some(path);
+    }
+    let message = format!("There is no file or directory `{path}`.");
+    let hint = "The path is relative to the portal directory.";
+    fields.problem(place, "source", message, hint);
+    None
+}
+
+fn checked_git((git, place): (String, Place), fields: &mut Fields) -> Option<String> {
+    let url = url::Url::parse(&git).ok();
+    let scheme = url.as_ref().map(|url| url.scheme());
+    // `git@github.com:acme/shop.git` is no URL but Git's own way to write ssh.
+    let by_ssh = url.is_none() && git.contains('@') && git.contains(':');
+    let known = by_ssh || matches!(scheme, Some("https" | "http" | "ssh" | "file"));
+    if git.starts_with('-') || !known {
+        let message = format!("`{git}` is not the address of a Git repository.");
+        let hint = "Write https://host/path.git or git@host:path.git.";
+        fields.problem(place, "source", message, hint);
+        return None;
+    }
+    if url.as_ref().is_some_and(has_password) {
+        refuse_password(place, fields);
+        return None;
+    }
+    Some(git)
+}
+
+fn has_password(url: &url::Url) -> bool {
+    url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
+}
+
+fn refuse_password(place: Place, fields: &mut Fields) {
+    let message = "This address has a user name or a password in it.";
+    let hint = "Take it out; let Git's credential helper, or an ssh key, give it.";
+    fields.problem(place, "secret", message, hint);
+}
+
+fn checked_branch((branch, place): (String, Place), fields: &mut Fields) -> Option<String> {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "._/-+@".contains(it);
+    if branch.starts_with('-') || !branch.chars().all(plain) {
+        let message = "`branch` is not the name of a branch.";
+        fields.problem(place, "source", message, "Write its plain name, such as `main`.");
+        return None;
+    }
+    Some(branch)
+}
+
+fn files(fields: &mut Fields) -> Vec<String> {
+    let Some(files) = fields.texts("files") else { return crate::catalog::sources::catalog_info() };
+    for (pattern, place) in &files {
+        if let Err(error) = glob::Pattern::new(pattern) {
+            let message = format!("`{pattern}` is not a pattern of files: {}.", error.msg);
+            let hint = "`*` stands for any name, `**` for any directories.";
+            fields.problem(*place, "source", message, hint);
+        }
+    }
+    files.into_iter().map(|(pattern, _)| pattern).collect()
+}
+
+fn checked_url((text, place): (String, Place), fields: &mut Fields) -> Option<String> {
+    match url::Url::parse(&text) {
+        Ok(url) if has_password(&url) => {
+            refuse_password(place, fields);
+            None
+        }
+        Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Some(text),
+        _ => {
+            let message = "`url` is not an address that can be fetched.";
+            fields.problem(place, "source", message, "Write https://host/path.");
+            None
+        }
+    }
+}
+
+fn kinds(fields: &mut Fields) -> Vec<String> {
+    let mut kinds = Vec::new();
+    for (kind, place) in fields.texts("kinds").unwrap_or_default() {
+        if kind.chars().all(|it| it.is_ascii_alphanumeric()) {
+            kinds.push(kind);
+        } else {
+            let message = format!("`{kind}` is not a kind.");
+            fields.problem(place, "source", message, "Write kinds such as `Component` or `Group`.");
+        }
+    }
+    kinds
+}
+
+fn duration(fields: &mut Fields, key: &'static str, least: Duration) -> Option<Duration> {
+    let node = fields.take(key)?;
+    let parsed = match &node.value {
+        Value::Text(text) => parse_duration(text),
+        _ => None,
+    };
+    match parsed {
+        Some(duration) if (least..=DURATION_MAX).contains(&duration) => parsed,
+        Some(_) => {
+            let message = format!("`{key}` is too short or too long.");
+            let hint = format!("It may be from {} s to 366 d.", least.as_secs());
+            fields.problem(node.place, "duration", message, hint);
+            None
+        }
+        None => {
+            let message = format!("`{key}` is not a length of time.");
+            let hint = "Write a number and one of `s`, `m`, `h`, `d`, `w`, such as `7d`.";
+            fields.problem(node.place, "duration", message, hint);
+            None
+        }
+    }
+}
+
+/// `30s`, `5m`, `12h`, `7d`, `2w`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => DAY_S,
+        'w' => 7 * DAY_S,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+fn percent(fields: &mut Fields, key: &'static str) -> Option<u8> {
+    let node = fields.take(key)?;
+    match node.value {
+        Value::Integer(number @ 1..=100) => u8::try_from(number).ok(),
+        _ => {
+            let message = format!("`{key}` is not a whole number from 1 to 100.");
+            fields.problem(node.place, "range", message, "Write it without a `%`.");
+            None
+        }
+    }
+}
+
+fn aliases(fields: &mut Fields) -> BTreeMap<String, EntityRef> {
+    let mut aliases: BTreeMap<String, EntityRef> = BTreeMap::new();
+    for (key, node) in named(fields, "aliases") {
+        let Some((target, place)) = fields.as_text(node, &key.text) else { continue };
+        let same = |alias: &String| alias.to_lowercase() == key.text.to_lowercase();
+        if aliases.keys().any(same) {
+            let message = format!("The alias `{}` is there twice.", key.text);
+            let hint = "Upper and lower case are the same. Leave one of the two out.";
+            fields.problem(key.place, "alias", message, hint);
+            continue;
+        }
+        match EntityRef::parse(&target, Some("component"), "default") {
+            Ok(reference) => drop(aliases.insert(key.text, reference)),
+            Err(error) => {
+                let hint = "Write `kind:namespace/name`, or a Component's name.";
+                fields.problem(place, "reference", format!("{error}."), hint);
+            }
+        }
+    }
+    aliases
+}
+
+/// The entries of the mapping `key`, whose keys are names that the portal's author chose.
+fn named(fields: &mut Fields, key: &'static str) -> Vec<(Key, Node)> {
+    let Some(node) = fields.take(key) else { return Vec::new() };
+    let inner = Fields::of(node, key, fields.file, fields.problems);
+    inner.map(|mut inner| inner.rest()).unwrap_or_default()
+}
+
+fn slack(outer: &mut Fields) -> SlackSettings {
+    let mut slack = SlackSettings::default();
+    let Some(node) = outer.take("slack") else { return slack };
+    let Some(mut fields) = Fields::of(node, "slack", outer.file, outer.problems) else {
+        return slack;
+    };
+    if let Some((team_id, place)) = fields.text("team_id") {
+        let plain = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit();
+        if team_id.starts_with(['T', 'E']) && team_id.chars().all(plain) {
+            slack.team_id = Some(team_id);
+        } else {
+            let message = "`team_id` is not the id of a Slack workspace.";
+            let hint = "It starts with `T` and stands in the address of Slack in a browser.";
+            fields.problem(place, "team-id", message, hint);
+        }
+    }
+    fields.refuse_unknown();
+    slack
+}
+
+fn allowed_hosts(fields: &mut Fields) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for (host, place) in fields.texts("allowed_hosts").unwrap_or_default() {
+        let as_url = url::Url::parse(&format!("https://{host}/")).ok();
+        // A port of 443 is left out of what the URL says about itself, so the text is asked.
+        let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let plain = as_url.is_some_and(|url| url.path() == "/" && url.username().is_empty());
+        if plain && port.is_some_and(|port| port > 0) && !host.contains(['/', '@', '*', '?', '#']) {
+            hosts.push(host.to_lowercase());
+        } else {
+            let message = format!("`{host}` is not a host with its port.");
+            let hint = "Write `ghe.acme.internal:443`: no scheme, no path, no wildcard.";
+            fields.problem(place, "host", message, hint);
+        }
+    }
+    hosts
+}
+
+fn secrets(fields: &mut Fields) -> BTreeMap<String, SecretReference> {
+    let mut secrets = BTreeMap::new();
+    for (key, node) in named(fields, "secrets") {
+        if let Some(reference) = secret(&key, node, fields) {
+            secrets.insert(key.text, reference);
+        }
+    }
+    secrets
+}
+
+/// `{env: NAME}` or `{file: PATH}`. What stands there instead is not repeated: it may be the secret.
+fn secret(key: &Key, node: Node, outer: &mut Fields) -> Option<SecretReference> {
+    if !matches!(node.value, Value::Map(_)) {
+        let message = format!("The secret `{}` may not stand in this file.", key.text);
+        let hint = "Write `{env: NAME}` or `{file: /path}`, and keep the secret there.";
+        outer.problem(node.place, "secret", message, hint);
+        return None;
+    }
+    let mut fields = Fields::of(node, &key.text, outer.file, outer.problems)?;
+    let reference = match (fields.text("env"), fields.text("file")) {
+        (Some((name, _)), None) => Some(SecretReference::Env(name)),
+        (None, Some((path, _))) => Some(SecretReference::File(PathBuf::from(path))),
+        _ => {
+            let message = format!("The secret `{}` has exactly one of `env` and `file`.", key.text);
+            let hint = "Write `{env: NAME}` or `{file: /path}`.";
+            fields.problem(key.place, "secret", message, hint);
+            None
+        }
+    };
+    fields.refuse_unknown();
+    reference
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The portal has a directory `catalog` and nothing else.
+    fn read(text: &str) -> Result<Settings, Vec<Problem>> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("catalog")).unwrap();
+        Settings::read(text, dir.path())
+    }
+
+    #[test]
+    fn a_portal_without_settings_reads_its_catalog() {
+        let settings = read("").unwrap();
+        assert_eq!(settings.sources, [path_source("catalog")]);
+        assert_eq!(settings.orphan_grace, Duration::from_secs(7 * 86_400));
+        assert_eq!(settings.mass_delete_percent, 10);
+
+        let bare = tempfile::tempdir().unwrap();
+        assert_eq!(Settings::load(bare.path()).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn the_settings_of_the_head_of_this_file_are_good() {
+        let head = include_str!("settings.rs").split("```").nth(1).unwrap();
+        let text = head.trim_start_matches("yaml").replace("//! ", "").replace("//!", "");
+        let settings = read(&text).unwrap();
+        assert_eq!(settings.organisation, "Acme");
+        assert_eq!(settings.sources.len(), 3);
+        assert_eq!(settings.refresh, Duration::from_secs(300));
+        assert_eq!(settings.aliases["checkout"].as_str(), "component:default/checkout-web");
+        assert_eq!(settings.slack.team_id.as_deref(), Some("T0123456789"));
+        assert_eq!(settings.allowed_hosts, ["ghe.acme.internal:8443"]);
+        assert_eq!(settings.secrets["deploys"], SecretReference::Env("DEPLOYS_SECRET".into()));
+    }
+
+    #[test]
+    fn every_mistake_is_told_not_only_the_first() {
+        let problems = read("organization: Acme\nrefresh: soon\nslack: {team: T1}\n").unwrap_err();
+        let told: Vec<_> =
+            problems.iter().map(|it| (it.line, it.column, it.rule.as_str())).collect();
+        assert_eq!(told, [(1, 1, "unknown-key"), (2, 10, "duration"), (3, 9, "unknown-key")]);
+        assert_eq!(problems[0].hint, "Did you mean `organisation`?");
+        assert_eq!(problems[2].hint, "Did you mean `team_id`?");
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        for text in [
+            "secrets: {deploys: hunter2}",
+            "secrets: hunter2",
+            "sources: [{git: 'https://ada:hunter2@git.example/a.git'}]",
+            "sources: [{url: 'https://hunter2@git.example/a.yaml'}]",
+        ] {
+            let problems = read(text).unwrap_err();
+            assert!(!format!("{problems:?}").contains("hunter2"), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_have_one_unit() {
+        let seconds = |text: &str| parse_duration(text).map(|it| it.as_secs());
+        assert_eq!(seconds("30s"), Some(30));
+        assert_eq!(seconds("2w"), Some(14 * 86_400));
+        assert_eq!(seconds("0d"), Some(0));
+        for bad in ["", "7", "d", "-1d", "1.5h", "1h30m", "7 days", "99999999999999999999d", "7ｄ"]
+        {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
 }

@@ -32,6 +32,7 @@ pub enum Source {
     },
 }
 
-fn catalog_info() -> Vec<String> {
+/// The names that Backstage gives descriptors.
+pub fn catalog_info() -> Vec<String> {
     vec!["**/catalog-info.yaml".into(), "**/catalog-info.yml".into()]
 }
