@@ -1,5 +1,8 @@
 //! Where descriptors come from: directories and files, Git repositories, single URLs.
 
+pub mod git;
+pub mod url;
+
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
