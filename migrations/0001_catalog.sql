@@ -37,6 +37,8 @@ create table idp.file (
   modified_ns bigint,
   -- SHA-256; null when it must be read again whatever it is.
   checksum bytea,
+  -- What the server calls this version of it; null for files on disk.
+  etag text,
   documents integer not null,
   -- The files that its placeholders ($text, $json, $yaml) read: [{"name","bytes","modified_ns","checksum"}].
   includes jsonb not null default '[]',

@@ -7,7 +7,8 @@
 //!   - git: https://github.com/acme/shop.git
 //!     branch: main               # without it: the repository's own default
 //!     files: ["**/catalog-info.yaml"]
-//!     kinds: [Component, API]    # what this source may describe; without it: everything
+//!     kinds: [Component, API]    # what this source may describe; without it: everything,
+//!                                # from `git` and `url` everything but User and Group
 //!   - url: https://acme.example/catalog-info.yaml
 //! refresh: 5m                    # how often sources are read again
 //! orphan_grace: 7d               # how long what a source no longer has stays
