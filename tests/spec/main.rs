@@ -1,3 +1,4 @@
 //! What idp does, told as examples. One binary, one chapter a file.
 
 mod architecture;
+mod descriptors;

@@ -1,3 +1,6 @@
 //! The formats descriptors come in.
 
 pub mod backstage;
+pub mod beneath;
+mod text;
+pub mod yaml;
