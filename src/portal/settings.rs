@@ -28,10 +28,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::yaml::{self, Fields, Key, Node, Place, Value};
+use super::fields::{self, Fields, START};
+use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
 use crate::catalog::sources::Source;
+use crate::catalog::sources::git::Repository;
 use crate::catalog::{EntityRef, Problem};
 use crate::config::SecretReference;
+use crate::integrations::http::Policy;
 
 pub const FILE: &str = "idp.yaml";
 
@@ -99,7 +102,7 @@ impl Settings {
             Err(error) => {
                 let message = format!("The file cannot be read: {error}.");
                 let hint = "It must be UTF-8 text that this user may read.";
-                return Err(vec![yaml::problem(FILE, Place::START, "file", message, hint)]);
+                return Err(vec![fields::problem(FILE, START, "file", message, hint)]);
             }
         };
         Settings::read(&text, dir)
@@ -108,7 +111,7 @@ impl Settings {
     /// The settings that `text` says for the portal `dir`.
     fn read(text: &str, dir: &Path) -> Result<Settings, Vec<Problem>> {
         let mut problems = Vec::new();
-        let root = yaml::read(text, FILE).map_err(|problem| vec![problem])?;
+        let root = fields::read(text, FILE).map_err(|problem| vec![problem])?;
         let mut settings = Settings::default();
         if let Some(fields) = Fields::of(root, FILE, FILE, &mut problems) {
             settings.fill(fields, dir);
@@ -123,7 +126,8 @@ impl Settings {
         if let Some((organisation, _)) = fields.text("organisation") {
             self.organisation = organisation;
         }
-        self.sources = sources(&mut fields, dir);
+        self.allowed_hosts = allowed_hosts(&mut fields);
+        self.sources = sources(&mut fields, dir, &self.allowed_hosts);
         if let Some(refresh) = duration(&mut fields, "refresh", REFRESH_MIN) {
             self.refresh = refresh;
         }
@@ -135,7 +139,6 @@ impl Settings {
         }
         self.aliases = aliases(&mut fields);
         self.slack = slack(&mut fields);
-        self.allowed_hosts = allowed_hosts(&mut fields);
         self.secrets = secrets(&mut fields);
         fields.refuse_unknown();
     }
@@ -152,22 +155,22 @@ fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 /// What is listed; without a list the portal's own `catalog`, if there is one.
-fn sources(fields: &mut Fields, dir: &Path) -> Vec<Source> {
+fn sources(fields: &mut Fields, dir: &Path, allowed_hosts: &[String]) -> Vec<Source> {
     let Some(node) = fields.take("sources") else {
         let own = dir.join(CATALOG_DIR).is_dir();
         return own.then(|| path_source(CATALOG_DIR)).into_iter().collect();
     };
-    let Value::List(items) = node.value else {
-        let wrong = yaml::wrong_type(fields.file, node.place, "sources", "a list", &node.value);
+    let Content::List(items) = node.content else {
+        let wrong = fields::wrong_type(fields.file, "sources", "a list", &node);
         fields.problems.push(wrong);
         return Vec::new();
     };
     let mut sources = Vec::new();
     for item in items {
-        let place = item.place;
-        match source(item, dir, fields) {
+        let at = item.at;
+        match source(item, dir, allowed_hosts, fields) {
             Some(source) if sources.contains(&source) => fields.problem(
-                place,
+                at,
                 "source",
                 "This source is listed twice.",
                 "Leave one of the two out.",
@@ -183,18 +186,19 @@ fn path_source(path: &str) -> Source {
 }
 
 /// One item of the list: exactly one of `path`, `git`, `url`, and what belongs to it.
-fn source(item: Node, dir: &Path, outer: &mut Fields) -> Option<Source> {
+fn source(item: Node, dir: &Path, allowed_hosts: &[String], outer: &mut Fields) -> Option<Source> {
     let mut fields = Fields::of(item, "sources", outer.file, outer.problems)?;
-    let place = fields.place;
+    let at = fields.at;
     let found = (fields.text("path"), fields.text("git"), fields.text("url"));
     let kinds = kinds(&mut fields);
     let source = match found {
         (Some(path), None, None) => checked_path(path, dir, &mut fields)
             .map(|path| Source::Path { path: PathBuf::from(path), kinds }),
         (None, Some(git), None) => {
-            let branch = fields.text("branch").and_then(|it| checked_branch(it, &mut fields));
+            let branch = fields.text("branch");
             let files = files(&mut fields);
-            checked_git(git, &mut fields).map(|git| Source::Git { git, branch, files, kinds })
+            checked_git(git, branch, dir, allowed_hosts, &mut fields)
+                .map(|(git, branch)| Source::Git { git, branch, files, kinds })
         }
         (None, None, Some(url)) => {
             checked_url(url, &mut fields).map(|url| Source::Url { url, kinds })
@@ -202,7 +206,7 @@ fn source(item: Node, dir: &Path, outer: &mut Fields) -> Option<Source> {
         _ => {
             let message = "A source has exactly one of `path`, `git` and `url`.";
             let hint = "Write `- path: catalog`, for example, and one `-` for each source.";
-            fields.problem(place, "source", message, hint);
+            fields.problem(at, "source", message, hint);
             None
         }
     };
@@ -210,77 +214,75 @@ fn source(item: Node, dir: &Path, outer: &mut Fields) -> Option<Source> {
     source
 }
 
-fn checked_path((path, place): (String, Place), dir: &Path, fields: &mut Fields) -> Option<String> {
+fn checked_path((path, at): (String, Position), dir: &Path, fields: &mut Fields) -> Option<String> {
     if dir.join(&path).exists() {
         return Some(path);
     }
     let message = format!("There is no file or directory `{path}`.");
     let hint = "The path is relative to the portal directory.";
-    fields.problem(place, "source", message, hint);
+    fields.problem(at, "source", message, hint);
     None
 }
 
-fn checked_git((git, place): (String, Place), fields: &mut Fields) -> Option<String> {
-    let url = url::Url::parse(&git).ok();
-    let scheme = url.as_ref().map(|url| url.scheme());
-    // `git@github.com:acme/shop.git` is no URL but Git's own way to write ssh.
-    let by_ssh = url.is_none() && git.contains('@') && git.contains(':');
-    let known = by_ssh || matches!(scheme, Some("https" | "http" | "ssh" | "file"));
-    if git.starts_with('-') || !known {
-        let message = format!("`{git}` is not the address of a Git repository.");
-        let hint = "Write https://host/path.git or git@host:path.git.";
-        fields.problem(place, "source", message, hint);
+fn checked_git(
+    (git, at): (String, Position),
+    branch: Option<(String, Position)>,
+    dir: &Path,
+    allowed_hosts: &[String],
+    fields: &mut Fields,
+) -> Option<(String, Option<String>)> {
+    if url::Url::parse(&git).is_ok_and(|url| has_password(&url)) {
+        refuse_password(at, fields);
         return None;
     }
-    if url.as_ref().is_some_and(has_password) {
-        refuse_password(place, fields);
+    let policy = Policy { allowed: allowed_hosts.to_vec(), loopback: false };
+    if let Err(error) = Repository::new(&git, None, dir, &policy) {
+        let message = format!("This repository cannot be read: {error}.");
+        let hint = "Write https://host/path.git or ssh://git@host/path.git.";
+        fields.problem(at, "source", message, hint);
         return None;
     }
-    Some(git)
+    let Some((branch, at)) = branch else { return Some((git, None)) };
+    if let Err(error) = Repository::new(&git, Some(&branch), dir, &policy) {
+        let hint = "Write its plain name, such as `main`.";
+        fields.problem(at, "source", format!("{error}."), hint);
+        return None;
+    }
+    Some((git, Some(branch)))
 }
 
 fn has_password(url: &url::Url) -> bool {
     url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
 }
 
-fn refuse_password(place: Place, fields: &mut Fields) {
+fn refuse_password(at: Position, fields: &mut Fields) {
     let message = "This address has a user name or a password in it.";
     let hint = "Take it out; let Git's credential helper, or an ssh key, give it.";
-    fields.problem(place, "secret", message, hint);
-}
-
-fn checked_branch((branch, place): (String, Place), fields: &mut Fields) -> Option<String> {
-    let plain = |it: char| it.is_ascii_alphanumeric() || "._/-+@".contains(it);
-    if branch.starts_with('-') || !branch.chars().all(plain) {
-        let message = "`branch` is not the name of a branch.";
-        fields.problem(place, "source", message, "Write its plain name, such as `main`.");
-        return None;
-    }
-    Some(branch)
+    fields.problem(at, "secret", message, hint);
 }
 
 fn files(fields: &mut Fields) -> Vec<String> {
     let Some(files) = fields.texts("files") else { return crate::catalog::sources::catalog_info() };
-    for (pattern, place) in &files {
+    for (pattern, at) in &files {
         if let Err(error) = glob::Pattern::new(pattern) {
             let message = format!("`{pattern}` is not a pattern of files: {}.", error.msg);
             let hint = "`*` stands for any name, `**` for any directories.";
-            fields.problem(*place, "source", message, hint);
+            fields.problem(*at, "source", message, hint);
         }
     }
     files.into_iter().map(|(pattern, _)| pattern).collect()
 }
 
-fn checked_url((text, place): (String, Place), fields: &mut Fields) -> Option<String> {
+fn checked_url((text, at): (String, Position), fields: &mut Fields) -> Option<String> {
     match url::Url::parse(&text) {
         Ok(url) if has_password(&url) => {
-            refuse_password(place, fields);
+            refuse_password(at, fields);
             None
         }
         Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Some(text),
         _ => {
             let message = "`url` is not an address that can be fetched.";
-            fields.problem(place, "source", message, "Write https://host/path.");
+            fields.problem(at, "source", message, "Write https://host/path.");
             None
         }
     }
@@ -288,12 +290,12 @@ fn checked_url((text, place): (String, Place), fields: &mut Fields) -> Option<St
 
 fn kinds(fields: &mut Fields) -> Vec<String> {
     let mut kinds = Vec::new();
-    for (kind, place) in fields.texts("kinds").unwrap_or_default() {
+    for (kind, at) in fields.texts("kinds").unwrap_or_default() {
         if kind.chars().all(|it| it.is_ascii_alphanumeric()) {
             kinds.push(kind);
         } else {
             let message = format!("`{kind}` is not a kind.");
-            fields.problem(place, "source", message, "Write kinds such as `Component` or `Group`.");
+            fields.problem(at, "source", message, "Write kinds such as `Component` or `Group`.");
         }
     }
     kinds
@@ -301,8 +303,8 @@ fn kinds(fields: &mut Fields) -> Vec<String> {
 
 fn duration(fields: &mut Fields, key: &'static str, least: Duration) -> Option<Duration> {
     let node = fields.take(key)?;
-    let parsed = match &node.value {
-        Value::Text(text) => parse_duration(text),
+    let parsed = match &node.content {
+        Content::Text(text) => parse_duration(text),
         _ => None,
     };
     match parsed {
@@ -310,13 +312,13 @@ fn duration(fields: &mut Fields, key: &'static str, least: Duration) -> Option<D
         Some(_) => {
             let message = format!("`{key}` is too short or too long.");
             let hint = format!("It may be from {} s to 366 d.", least.as_secs());
-            fields.problem(node.place, "duration", message, hint);
+            fields.problem(node.at, "duration", message, hint);
             None
         }
         None => {
             let message = format!("`{key}` is not a length of time.");
             let hint = "Write a number and one of `s`, `m`, `h`, `d`, `w`, such as `7d`.";
-            fields.problem(node.place, "duration", message, hint);
+            fields.problem(node.at, "duration", message, hint);
             None
         }
     }
@@ -339,11 +341,13 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 fn percent(fields: &mut Fields, key: &'static str) -> Option<u8> {
     let node = fields.take(key)?;
-    match node.value {
-        Value::Integer(number @ 1..=100) => u8::try_from(number).ok(),
+    match node.content {
+        Content::Number(number) if (1..=100).contains(&number.as_u64().unwrap_or(0)) => {
+            number.as_u64().and_then(|it| u8::try_from(it).ok())
+        }
         _ => {
             let message = format!("`{key}` is not a whole number from 1 to 100.");
-            fields.problem(node.place, "range", message, "Write it without a `%`.");
+            fields.problem(node.at, "range", message, "Write it without a `%`.");
             None
         }
     }
@@ -351,31 +355,23 @@ fn percent(fields: &mut Fields, key: &'static str) -> Option<u8> {
 
 fn aliases(fields: &mut Fields) -> BTreeMap<String, EntityRef> {
     let mut aliases: BTreeMap<String, EntityRef> = BTreeMap::new();
-    for (key, node) in named(fields, "aliases") {
-        let Some((target, place)) = fields.as_text(node, &key.text) else { continue };
-        let same = |alias: &String| alias.to_lowercase() == key.text.to_lowercase();
-        if aliases.keys().any(same) {
-            let message = format!("The alias `{}` is there twice.", key.text);
+    for Entry { key: alias, key_at, value } in fields.named("aliases") {
+        let Some((target, at)) = fields.as_text(value, &alias) else { continue };
+        if aliases.keys().any(|it| it.to_lowercase() == alias.to_lowercase()) {
+            let message = format!("The alias `{alias}` is there twice.");
             let hint = "Upper and lower case are the same. Leave one of the two out.";
-            fields.problem(key.place, "alias", message, hint);
+            fields.problem(key_at, "alias", message, hint);
             continue;
         }
         match EntityRef::parse(&target, Some("component"), "default") {
-            Ok(reference) => drop(aliases.insert(key.text, reference)),
+            Ok(reference) => drop(aliases.insert(alias, reference)),
             Err(error) => {
                 let hint = "Write `kind:namespace/name`, or a Component's name.";
-                fields.problem(place, "reference", format!("{error}."), hint);
+                fields.problem(at, "reference", format!("{error}."), hint);
             }
         }
     }
     aliases
-}
-
-/// The entries of the mapping `key`, whose keys are names that the portal's author chose.
-fn named(fields: &mut Fields, key: &'static str) -> Vec<(Key, Node)> {
-    let Some(node) = fields.take(key) else { return Vec::new() };
-    let inner = Fields::of(node, key, fields.file, fields.problems);
-    inner.map(|mut inner| inner.rest()).unwrap_or_default()
 }
 
 fn slack(outer: &mut Fields) -> SlackSettings {
@@ -384,14 +380,14 @@ fn slack(outer: &mut Fields) -> SlackSettings {
     let Some(mut fields) = Fields::of(node, "slack", outer.file, outer.problems) else {
         return slack;
     };
-    if let Some((team_id, place)) = fields.text("team_id") {
+    if let Some((team_id, at)) = fields.text("team_id") {
         let plain = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit();
         if team_id.starts_with(['T', 'E']) && team_id.chars().all(plain) {
             slack.team_id = Some(team_id);
         } else {
             let message = "`team_id` is not the id of a Slack workspace.";
             let hint = "It starts with `T` and stands in the address of Slack in a browser.";
-            fields.problem(place, "team-id", message, hint);
+            fields.problem(at, "team-id", message, hint);
         }
     }
     fields.refuse_unknown();
@@ -400,7 +396,7 @@ fn slack(outer: &mut Fields) -> SlackSettings {
 
 fn allowed_hosts(fields: &mut Fields) -> Vec<String> {
     let mut hosts = Vec::new();
-    for (host, place) in fields.texts("allowed_hosts").unwrap_or_default() {
+    for (host, at) in fields.texts("allowed_hosts").unwrap_or_default() {
         let as_url = url::Url::parse(&format!("https://{host}/")).ok();
         // A port of 443 is left out of what the URL says about itself, so the text is asked.
         let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
@@ -410,7 +406,7 @@ fn allowed_hosts(fields: &mut Fields) -> Vec<String> {
         } else {
             let message = format!("`{host}` is not a host with its port.");
             let hint = "Write `ghe.acme.internal:443`: no scheme, no path, no wildcard.";
-            fields.problem(place, "host", message, hint);
+            fields.problem(at, "host", message, hint);
         }
     }
     hosts
@@ -418,30 +414,34 @@ fn allowed_hosts(fields: &mut Fields) -> Vec<String> {
 
 fn secrets(fields: &mut Fields) -> BTreeMap<String, SecretReference> {
     let mut secrets = BTreeMap::new();
-    for (key, node) in named(fields, "secrets") {
-        if let Some(reference) = secret(&key, node, fields) {
-            secrets.insert(key.text, reference);
+    for entry in fields.named("secrets") {
+        let name = entry.key.clone();
+        if let Some(reference) = secret(entry, fields) {
+            secrets.insert(name, reference);
         }
     }
     secrets
 }
 
 /// `{env: NAME}` or `{file: PATH}`. What stands there instead is not repeated: it may be the secret.
-fn secret(key: &Key, node: Node, outer: &mut Fields) -> Option<SecretReference> {
-    if !matches!(node.value, Value::Map(_)) {
-        let message = format!("The secret `{}` may not stand in this file.", key.text);
-        let hint = "Write `{env: NAME}` or `{file: /path}`, and keep the secret there.";
-        outer.problem(node.place, "secret", message, hint);
+fn secret(entry: Entry, outer: &mut Fields) -> Option<SecretReference> {
+    let Entry { key: name, key_at, value } = entry;
+    let hint = "Write `{env: NAME}` or `{file: /path}`, and keep the secret there.";
+    if !value.is_mapping() {
+        let message = format!("The secret `{name}` may not stand in this file.");
+        outer.problem(value.at, "secret", message, hint);
         return None;
     }
-    let mut fields = Fields::of(node, &key.text, outer.file, outer.problems)?;
+    let mut fields = Fields::of(value, &name, outer.file, outer.problems)?;
+    let unknown = fields.has_other_than(&["env", "file"]);
     let reference = match (fields.text("env"), fields.text("file")) {
         (Some((name, _)), None) => Some(SecretReference::Env(name)),
         (None, Some((path, _))) => Some(SecretReference::File(PathBuf::from(path))),
+        // What is wrong with it is told by its key.
+        (None, None) if unknown => None,
         _ => {
-            let message = format!("The secret `{}` has exactly one of `env` and `file`.", key.text);
-            let hint = "Write `{env: NAME}` or `{file: /path}`.";
-            fields.problem(key.place, "secret", message, hint);
+            let message = format!("The secret `{name}` has exactly one of `env` and `file`.");
+            fields.problem(key_at, "secret", message, hint);
             None
         }
     };

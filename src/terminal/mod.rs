@@ -1,10 +1,97 @@
 //! The command line and the prompt.
+//!
+//! What a program may read goes to standard output, alone; everything said about it goes to
+//! standard error. Exit codes: 0 an answer, 1 a refusal or a failure, 2 a call that makes no sense.
 
-use crate::conversation::Reply;
-
+pub mod arguments;
+pub mod check;
+pub mod logs;
 pub mod prompt;
 
-/// `reply` for a terminal `columns` wide; with ANSI colours when `styled`.
-pub fn render(_reply: &Reply, _columns: usize, _styled: bool) -> String {
-    todo!()
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::config::Config;
+use arguments::{Arguments, Command};
+
+/// Does what `arguments` ask for; the exit code says how it ended.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    match dispatch(arguments).await {
+        Ok(code) => code,
+        // Who closed the pipe has read enough: `idp catalog export | head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = Config::from_env()?;
+    let _install = arguments.install_postgres;
+    match arguments.command {
+        Command::Check(check) => check::run(check),
+        _ => todo!(),
+    }
+}
+
+/// One message on standard error: what was tried, why it failed, the next step.
+fn say_error(error: &anyhow::Error) {
+    let message = visible(&format!("{error:#}"));
+    // Nobody is left to tell when standard error is closed too.
+    let _ = writeln!(io::stderr(), "idp: {message}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints `text` and nothing else on standard output.
+///
+/// # Errors
+/// A closed pipe, a full disk.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).context("could not print")?;
+    out.flush().context("could not print")
+}
+
+/// `value` as JSON, indented, alone on standard output.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// `text` with everything that a terminal would obey, or a reader could not see, made visible.
+///
+/// Line breaks stay; they are ours.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => out.push('\n'),
+            '\t' => out.push(' '),
+            it if crate::conversation::is_hidden(it) => {
+                out.push_str(&format!("⟨U+{:04X}⟩", it as u32));
+            }
+            it => out.push(it),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(
+            visible("a\u{1b}[2Jb\r\u{7}\n\u{202e}c"),
+            "a⟨U+001B⟩[2Jb⟨U+000D⟩⟨U+0007⟩\n⟨U+202E⟩c"
+        );
+    }
 }

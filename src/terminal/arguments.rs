@@ -1,0 +1,193 @@
+//! What may be typed behind `idp`.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The developer portal that lives in chat.
+#[derive(Debug, Parser)]
+#[command(name = "idp", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// Let the system's package manager install Postgres where there is none
+    #[arg(long, global = true)]
+    pub install_postgres: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Try it: a sample company, a private database and a prompt
+    Demo,
+    /// Ask one question: `idp ask owner payment-api`
+    Ask(Ask),
+    /// Bring descriptors in, take entities out
+    Catalog {
+        #[command(subcommand)]
+        command: Catalog,
+    },
+    /// Find every problem of a portal directory
+    Check(Check),
+    /// Bring the database to this version's tables
+    Migrate,
+    /// Answer Slack over HTTP until told to stop
+    Serve(Serve),
+    /// The private database
+    Db {
+        #[command(subcommand)]
+        command: Database,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Ask {
+    /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+    #[arg(long, value_name = "DIR")]
+    pub portal: Option<PathBuf>,
+    /// Ask as this User of the catalog: `ada`, `user:default/ada`
+    #[arg(long = "as", value_name = "USER-REF")]
+    pub asker: Option<String>,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
+    pub format: AnswerFormat,
+    /// A command or a question: owner payment-api
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AnswerFormat {
+    Text,
+    Json,
+    Slack,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Catalog {
+    /// Read descriptors from files and directories into the catalog
+    Import {
+        /// The portal directory; its settings hold for the import
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+        /// Files, and directories whose every YAML file is read
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+        /// Delete what is gone, even when it is more than a source may lose by itself
+        #[arg(long)]
+        confirm_deletions: bool,
+    },
+    /// Print every entity, one JSON object a line
+    Export {
+        /// Only this kind: component
+        #[arg(long)]
+        kind: Option<String>,
+    },
+    /// List what is wrong with the descriptors that were read
+    Problems {
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The portal directory
+    pub dir: PathBuf,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+    #[arg(long, value_name = "DIR")]
+    pub portal: Option<PathBuf>,
+    /// Where to listen [default: $IDP_LISTEN, 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Database {
+    /// Stop the private database's server; the next start of idp starts it again
+    Stop,
+    /// Print the private database as SQL
+    Export,
+}
+
+impl Arguments {
+    /// What was typed. Where that is help, or makes no sense, it is said and the process ends.
+    pub fn read() -> Arguments {
+        Arguments::parse_from(options_first(std::env::args_os().collect()))
+    }
+}
+
+/// `idp ask owner payment-api --format json`: people type the options last. They are moved before
+/// the words; every other word with dashes belongs to the command that is asked.
+fn options_first(typed: Vec<OsString>) -> Vec<OsString> {
+    let Some(ask) = typed.iter().position(|word| word == "ask") else { return typed };
+    let mut options = Vec::new();
+    let mut words = Vec::new();
+    let mut rest = typed[ask + 1..].iter().cloned();
+    while let Some(word) = rest.next() {
+        let text = word.to_string_lossy();
+        if text == "--" {
+            words.push(word);
+            words.extend(rest);
+            break;
+        }
+        let name = text.split_once('=').map_or(&*text, |(name, _)| name);
+        match OPTIONS_OF_ASK.contains(&name) {
+            true if name == text => options.extend(std::iter::once(word).chain(rest.next())),
+            true => options.push(word),
+            false => words.push(word),
+        }
+    }
+    [typed[..=ask].to_vec(), options, words].concat()
+}
+
+const OPTIONS_OF_ASK: [&str; 3] = ["--portal", "--as", "--format"];
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn ask(typed: &str) -> Ask {
+        let words = typed.split(' ').map(OsString::from).collect();
+        match Arguments::parse_from(options_first(words)).command {
+            Command::Ask(ask) => ask,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_behind_the_words() {
+        let before = ask("idp ask --format json --as ada dependents pay --kind api");
+        assert_eq!(before, ask("idp ask dependents pay --kind api --format=json --as ada"));
+        assert_eq!(before.words, ["dependents", "pay", "--kind", "api"]);
+        assert_eq!(before.format, AnswerFormat::Json);
+        assert_eq!(before.asker.as_deref(), Some("ada"));
+    }
+
+    #[test]
+    fn behind_two_dashes_everything_is_a_word() {
+        assert_eq!(ask("idp ask find -- --format").words, ["find", "--", "--format"]);
+    }
+}
