@@ -78,3 +78,51 @@ fn read(file: File) -> Result<String, String> {
     })?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source with `docs/a.txt`, and beside it a file that is not of it.
+    fn source() -> (tempfile::TempDir, PathBuf) {
+        let outside = tempfile::tempdir().unwrap();
+        let root = outside.path().join("root");
+        std::fs::create_dir_all(root.join("docs")).unwrap();
+        std::fs::write(root.join("docs/a.txt"), "inside").unwrap();
+        std::fs::write(outside.path().join("secret.txt"), "outside").unwrap();
+        (outside, root)
+    }
+
+    #[test]
+    fn files_of_the_source_are_read_relative_to_the_descriptor() {
+        let (_outside, root) = source();
+        let from = |file: &str, named: &str| beneath(&root, Path::new(file))(named);
+        assert_eq!(from("catalog-info.yaml", "docs/a.txt").as_deref(), Ok("inside"));
+        assert_eq!(from("catalog-info.yaml", "./docs/../docs/./a.txt").as_deref(), Ok("inside"));
+        assert_eq!(from("services/catalog-info.yaml", "../docs/a.txt").as_deref(), Ok("inside"));
+        assert_eq!(from("docs/catalog-info.yaml", "a.txt").as_deref(), Ok("inside"));
+    }
+
+    #[test]
+    fn each_refusal_says_why() {
+        let (outside, root) = source();
+        std::os::unix::fs::symlink(outside.path().join("secret.txt"), root.join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.join("up")).unwrap();
+        std::fs::write(root.join("large"), vec![b'x'; BYTES_MAX as usize + 1]).unwrap();
+        std::fs::write(root.join("latin1"), b"caf\xe9").unwrap();
+        nix::unistd::mkfifo(&root.join("pipe"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let why = |named: &str| beneath(&root, Path::new("catalog-info.yaml"))(named).unwrap_err();
+        assert_eq!(why("../secret.txt"), "it lies outside the source's root");
+        assert_eq!(why("/etc/passwd"), "it lies outside the source's root");
+        assert_eq!(why("link"), "a symbolic link lies on the way");
+        assert_eq!(why("up/secret.txt"), "a symbolic link lies on the way");
+        assert_eq!(why("none.txt"), "there is no such file");
+        assert_eq!(why("docs"), "it is no plain file");
+        assert_eq!(why("pipe"), "it is no plain file");
+        assert_eq!(why("large"), "it is larger than 1024 KiB");
+        assert_eq!(why("latin1"), "it is no UTF-8 text");
+        assert_eq!(why(&"x/".repeat(4096)), "there is no such file");
+        assert_eq!(why(&"x".repeat(4096)), "file name too long");
+        assert_eq!(why("a\0b"), "invalid argument");
+    }
+}
