@@ -169,11 +169,9 @@ impl Db {
         let Some(cluster) = &self.cluster else { return std::future::pending().await };
         loop {
             tokio::time::sleep(TEND_EVERY).await;
-            if cluster.is_listening() {
-                continue;
-            }
-            match cluster.restart().await {
-                Ok(()) => {
+            match cluster.revive().await {
+                Ok(false) => {}
+                Ok(true) => {
                     tracing::warn!("the private Postgres server had died and was started again")
                 }
                 Err(error) => tracing::error!(
