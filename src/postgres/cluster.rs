@@ -321,7 +321,7 @@ fn bring_up(place: &Place, private: &Private) -> anyhow::Result<bool> {
     let account = Account::for_data(&place.data)?;
     if let Some(folder) = account.shut_out_of(&place.data) {
         bail!(
-            "the unprivileged user that Postgres runs as may not enter {}: set IDP_DATA_DIR to a directory it may reach, such as /var/lib/idp",
+            "the unprivileged user that Postgres must run as may not enter {0}: let it with `chmod o+x {0}`, or set IDP_DATA_DIR to another directory",
             folder.display()
         );
     }

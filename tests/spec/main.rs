@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
 
 mod architecture;
+mod cluster;
 mod database;
 mod descriptors;
 mod egress;
