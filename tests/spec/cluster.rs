@@ -12,8 +12,8 @@ use idp::postgres::cluster::Cluster;
 use idp::postgres::{self, Database, binaries, cluster, store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
-use sqlx::postgres::PgConnectOptions;
 use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::database::{self, Server};
 
@@ -90,7 +90,10 @@ async fn without_the_lock_migrations_at_once_fail() {
             let options = options.clone();
             tokio::spawn(async move {
                 let mut connection = options.connect().await.unwrap();
-                store::migrations().set_locking(false).run_direct(None, &mut connection, false).await
+                store::migrations()
+                    .set_locking(false)
+                    .run_direct(None, &mut connection, false)
+                    .await
             })
         });
         let mut failed = false;
@@ -140,12 +143,18 @@ async fn a_pid_file_that_names_another_process_stops_nobody() {
         let account = Account::for_data(&data(&server)).unwrap();
         let mut other = Command::new(program);
         // Without arguments `sleep` ends too. Nobody asks how, so that it stays as a zombie.
-        let mut other =
-            account.applied_to(&mut other).args((program == "sleep").then_some("60")).spawn().unwrap();
+        let mut other = account
+            .applied_to(&mut other)
+            .args((program == "sleep").then_some("60"))
+            .spawn()
+            .unwrap();
         name_process(&data(&server).join("postmaster.pid"), other.id());
         name_process(&socket_dir(&server).join(".s.PGSQL.5432.lock"), other.id());
         let refusal = postgres_alone(&server, account);
-        assert!(refusal.contains("already exists"), "Postgres alone takes `{program}` for the server: {refusal}");
+        assert!(
+            refusal.contains("already exists"),
+            "Postgres alone takes `{program}` for the server: {refusal}"
+        );
 
         let db = postgres::open(&server.database()).await.unwrap();
         sqlx::query("select 1").execute(&db.pool).await.unwrap();
@@ -188,7 +197,8 @@ async fn an_initdb_that_outlived_its_parent_is_waited_for() {
         async move { postgres::open(&database).await }
     });
     until("it holds the lock that everybody takes first", || async {
-        File::open(server.private().dir.join("starting.lock")).is_ok_and(|lock| lock.try_lock().is_err())
+        File::open(server.private().dir.join("starting.lock"))
+            .is_ok_and(|lock| lock.try_lock().is_err())
     })
     .await;
     assert!(!server.private().dir.join("data.unfinished").exists(), "it begins nothing meanwhile");
