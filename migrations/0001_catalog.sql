@@ -60,6 +60,8 @@ create table idp.stored_entity (
   file text not null,
   document integer not null,
   line integer not null,
+  -- How many it says, so that they need not be counted.
+  relations integer not null,
   -- When its source stopped yielding it; null while it does.
   orphaned_at timestamptz,
   -- The catalog's revision that wrote the row last.

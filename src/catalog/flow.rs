@@ -1,71 +1,37 @@
-//! Reading sources into the database, and the database into the snapshot.
+//! From the database to the snapshot that answers, and what is asked of the database alone.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::sources::Source;
-use super::{Catalog, EntityRef, Problem};
-use crate::integrations::http::Client;
+pub use super::import::changes::FieldChange;
+pub use super::import::flow::{EntityCounts, ImportOptions, ImportReport, import};
+use super::{Catalog, EntityRef, Problem, Snapshot, store};
 
-/// What an import did, as `idp catalog import --format json` prints it.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct ImportReport {
-    pub files: u64,
-    pub documents: u64,
-    pub entities: EntityCounts,
-    pub relations: u64,
-    pub problems: Vec<Problem>,
-    /// Deletions that wait for a person, by source.
-    pub held: Vec<String>,
-    pub seconds: f64,
+/// The snapshot of the database's newest revision. `aliases` are those in the settings.
+pub async fn load(db: &PgPool, aliases: &[(String, EntityRef)]) -> anyhow::Result<Snapshot> {
+    let mut tx = db.begin().await?;
+    store::read_one_moment(&mut tx).await?;
+    let revision = store::revision(&mut tx).await?;
+    let entities = store::entities_since(&mut tx, -1).await?;
+    let aliases = all_aliases(&mut tx, aliases).await?;
+    tx.commit().await?;
+    Ok(spawn_blocking(move || Snapshot::build(entities, &aliases, revision)).await?)
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct EntityCounts {
-    pub total: u64,
-    pub created: u64,
-    pub updated: u64,
-    pub unchanged: u64,
-    pub removed: u64,
-}
-
-#[derive(Debug, Clone)]
-pub struct ImportOptions {
-    /// What relative paths of sources are relative to.
-    pub base: PathBuf,
-    /// Where clones of Git repositories are kept.
-    pub cache: PathBuf,
-    pub orphan_grace: Duration,
-    /// A source that would lose more of its entities than this waits for a person.
-    pub mass_delete_percent: u8,
-    /// Whether the person is there: `idp catalog import --confirm-deletions`.
-    pub confirm_deletions: bool,
-    pub http: Client,
-}
-
-/// Reads `sources` and brings the database to what they say, each source in one transaction.
-///
-/// # Errors
-/// A source that cannot be read at all (a missing path), or the database.
-pub async fn import(
-    _db: &PgPool,
-    _sources: &[Source],
-    _options: &ImportOptions,
-) -> anyhow::Result<ImportReport> {
-    todo!()
-}
-
-/// The snapshot of the database's newest revision.
-pub async fn load(
-    _db: &PgPool,
-    _aliases: &[(String, EntityRef)],
-) -> anyhow::Result<super::Snapshot> {
-    todo!()
+/// Those of the settings first: where both have one, `idp.yaml` decides.
+async fn all_aliases(
+    db: &mut PgConnection,
+    settings: &[(String, EntityRef)],
+) -> anyhow::Result<Vec<(String, EntityRef)>> {
+    let mut aliases = settings.to_vec();
+    aliases.extend(store::aliases(db).await?);
+    Ok(aliases)
 }
 
 /// Keeps `catalog` at the database's newest revision, and its copy on disk, until `stop`:
@@ -80,35 +46,32 @@ pub async fn follow(
 }
 
 /// Open problems, errors first.
-pub async fn problems(_db: &PgPool) -> anyhow::Result<Vec<Problem>> {
-    todo!()
+pub async fn problems(db: &PgPool) -> anyhow::Result<Vec<Problem>> {
+    let mut connection = db.acquire().await?;
+    Ok(store::problems(&mut connection, None).await?)
 }
 
 /// One change of an entity.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
-    pub at: chrono::DateTime<chrono::Utc>,
+    pub at: DateTime<Utc>,
     pub reference: EntityRef,
     /// `created`, `updated`, `orphaned`, `restored`, `removed`.
     pub what: String,
-    /// What differs, `spec.owner`; empty unless updated.
+    /// What differs, `spec.owner`; empty unless updated or restored.
     pub fields: Vec<FieldChange>,
+    /// Who owned it from then on, as its document says; of a removal, who did until then.
+    pub owners: Vec<String>,
     pub file: String,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct FieldChange {
-    pub path: String,
-    pub before: serde_json::Value,
-    pub after: serde_json::Value,
 }
 
 /// The newest changes of `reference` first; the second value is how many there are.
 pub async fn history(
-    _db: &PgPool,
-    _reference: &EntityRef,
-    _offset: i64,
-    _limit: i64,
+    db: &PgPool,
+    reference: &EntityRef,
+    offset: i64,
+    limit: i64,
 ) -> anyhow::Result<(Vec<Change>, i64)> {
-    todo!()
+    let mut connection = db.acquire().await?;
+    Ok(store::history(&mut connection, reference, offset, limit).await?)
 }

@@ -8,6 +8,7 @@
 pub mod descriptor;
 pub mod flow;
 pub mod formats;
+pub mod import;
 pub mod problem;
 pub mod reference;
 pub mod relation;

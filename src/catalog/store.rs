@@ -1,1 +1,194 @@
-//! The catalog's SQL.
+//! The SQL of reading the catalog: what snapshots are made of, history, problems.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::flow::Change;
+use super::import::store::{place, reference};
+use super::{EntityRef, Problem, Relation, RelationKind, Severity, StoredEntity};
+
+/// Makes all that the transaction reads one moment's state.
+pub async fn read_one_moment(db: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("set transaction isolation level repeatable read, read only").execute(db).await?;
+    Ok(())
+}
+
+pub async fn revision(db: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select revision from idp.catalog_revision").fetch_one(db).await
+}
+
+/// The entities that changed after `revision`, in no particular order; all of them after -1.
+pub async fn entities_since(
+    db: &mut PgConnection,
+    revision: i64,
+) -> sqlx::Result<Vec<StoredEntity>> {
+    let mut relations = relations_since(db, revision).await?;
+    let rows = sqlx::query(
+        "select stored_entity.id, ref, body, source.name as source, file, document, line, orphaned_at
+         from idp.stored_entity
+         join idp.source on source.id = source_id
+         where revision > $1",
+    )
+    .bind(revision)
+    .fetch_all(db)
+    .await?;
+    let entity = |row: &PgRow| {
+        Ok(StoredEntity {
+            reference: reference(row)?,
+            body: row.get::<&str, _>("body").into(),
+            relations: relations.remove(&row.get("id")).unwrap_or_default(),
+            place: place(row),
+            orphaned_at: row.get("orphaned_at"),
+        })
+    };
+    rows.iter().map(entity).collect()
+}
+
+/// The relations of those entities, by the entity's id, in the order of their documents.
+async fn relations_since(
+    db: &mut PgConnection,
+    revision: i64,
+) -> sqlx::Result<HashMap<i64, Vec<Relation>>> {
+    let rows = sqlx::query(
+        "select entity_id, kind::text as kind, target, bare
+         from idp.stated_relation
+         join idp.stored_entity on stored_entity.id = entity_id
+         where revision > $1
+         order by entity_id, position",
+    )
+    .bind(revision)
+    .fetch_all(db)
+    .await?;
+    let mut relations: HashMap<i64, Vec<Relation>> = HashMap::new();
+    for row in &rows {
+        relations.entry(row.get("entity_id")).or_default().push(relation(row)?);
+    }
+    Ok(relations)
+}
+
+fn relation(row: &PgRow) -> sqlx::Result<Relation> {
+    let decode = |error: String| sqlx::Error::Decode(error.into());
+    let word: &str = row.get("kind");
+    let target: &str = row.get("target");
+    Ok(Relation {
+        kind: RelationKind::from_word(word)
+            .ok_or_else(|| decode(format!("`{word}` is no relation")))?,
+        target: EntityRef::parse(target, None, "default").map_err(|it| decode(it.to_string()))?,
+        bare: row.get("bare"),
+    })
+}
+
+/// The entities that were removed after `revision` and have not come back.
+pub async fn removed_since(db: &mut PgConnection, revision: i64) -> sqlx::Result<Vec<EntityRef>> {
+    let rows = sqlx::query(
+        "select distinct ref from idp.change
+         where revision > $1 and what = 'removed'
+            and not exists (select from idp.stored_entity where stored_entity.ref = change.ref)",
+    )
+    .bind(revision)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(reference).collect()
+}
+
+/// What people say instead of a name, besides the aliases in the settings.
+pub async fn aliases(db: &mut PgConnection) -> sqlx::Result<Vec<(String, EntityRef)>> {
+    let rows = sqlx::query("select alias, ref from idp.alias order by alias").fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.get("alias"), reference(row)?))).collect()
+}
+
+/// The newest changes of `reference` first, and how many there are.
+pub async fn history(
+    db: &mut PgConnection,
+    reference: &EntityRef,
+    offset: i64,
+    limit: i64,
+) -> sqlx::Result<(Vec<Change>, i64)> {
+    let rows = sqlx::query(
+        "select at, ref, what, fields, owners, file
+         from idp.change
+         where ref = $1
+         order by id desc
+         offset $2
+         limit $3",
+    )
+    .bind(reference.as_str())
+    .bind(offset)
+    .bind(limit)
+    .fetch_all(&mut *db)
+    .await?;
+    let total = sqlx::query_scalar("select count(*) from idp.change where ref = $1")
+        .bind(reference.as_str())
+        .fetch_one(db)
+        .await?;
+    Ok((rows.iter().map(change).collect::<sqlx::Result<_>>()?, total))
+}
+
+fn change(row: &PgRow) -> sqlx::Result<Change> {
+    Ok(Change {
+        at: row.get("at"),
+        reference: reference(row)?,
+        what: row.get("what"),
+        fields: row.try_get::<sqlx::types::Json<_>, _>("fields")?.0,
+        owners: row.get("owners"),
+        file: row.get("file"),
+    })
+}
+
+/// Open problems, errors first, then by source, file and line; `sources` by name, `None` for all.
+///
+/// Orphans and sources that could not be read are problems too.
+pub async fn problems(
+    db: &mut PgConnection,
+    sources: Option<&[String]>,
+) -> sqlx::Result<Vec<Problem>> {
+    let rows = sqlx::query(
+        "with found as (
+            select source_id, file, document, line, \"column\", ref, severity, rule, message, hint
+            from idp.problem
+            union all
+            select source_id, file, document, line, 1, ref, 'warning', 'orphan',
+                'Its source has not had it since ' || to_char(orphaned_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') || ' UTC.',
+                'It is removed when its grace is over; describe it again to keep it.'
+            from idp.stored_entity
+            where orphaned_at is not null
+            union all
+            select id, name, 0, 1, 1, null, 'error', 'source', 'It could not be read: ' || error || '.',
+                'What it said before stays. It is asked again at the next refresh.'
+            from idp.source
+            where error is not null
+         )
+         select found.*
+         from found
+         join idp.source on source.id = source_id
+         where $1::text[] is null or source.name = any($1)
+         order by array_position(array['error', 'warning', 'info'], severity), source.name, file,
+            document, line, \"column\"",
+    )
+    .bind(sources)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(problem).collect()
+}
+
+fn problem(row: &PgRow) -> sqlx::Result<Problem> {
+    let word: &str = row.get("severity");
+    let severity = [Severity::Error, Severity::Warning, Severity::Info];
+    let number = |column| row.get::<i32, _>(column).unsigned_abs();
+    Ok(Problem {
+        file: row.get("file"),
+        document: number("document"),
+        line: number("line"),
+        column: number("column"),
+        reference: row.get("ref"),
+        severity: severity
+            .into_iter()
+            .find(|it| it.word() == word)
+            .expect("the table's check allows no other word"),
+        rule: row.get("rule"),
+        message: row.get("message"),
+        hint: row.get("hint"),
+    })
+}

@@ -119,22 +119,22 @@ impl Cluster {
         &self.options
     }
 
-    /// Starts the server again if it died. Whether it had to.
-    ///
-    /// A server that was stopped in good order is left stopped: somebody wanted it so.
+    /// Whether somebody listens on the socket.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.place.is_listening()
+    }
+
+    /// Starts the server again if it died.
     ///
     /// # Errors
     /// As [`Cluster::start`].
-    pub async fn revive(&self) -> anyhow::Result<bool> {
+    pub async fn restart(&self) -> anyhow::Result<()> {
         let (place, private) = (self.place.clone(), self.private.clone());
         blocking(move || {
-            if place.is_listening() || !place.pid_file().exists() {
-                return Ok(false);
-            }
             let starting = place.lock_starting()?;
-            let started = bring_up(&place, &private)?;
-            starting.unlock().context("could not release starting.lock")?;
-            Ok(started)
+            bring_up(&place, &private)?;
+            starting.unlock().context("could not release starting.lock")
         })
         .await
     }
@@ -294,8 +294,8 @@ fn socket_dir(dir: &Path, uid: u32) -> PathBuf {
     PathBuf::from(format!("/tmp/idp-{uid}-{}", &name[..16]))
 }
 
-/// Has the server answer. Whether it had to be started. `starting.lock` is held.
-fn bring_up(place: &Place, private: &Private) -> anyhow::Result<bool> {
+/// Has the server answer. `starting.lock` is held.
+fn bring_up(place: &Place, private: &Private) -> anyhow::Result<()> {
     let server = place.open("server.lock")?;
     let deadline = Instant::now() + START_PATIENCE;
     loop {
@@ -307,7 +307,7 @@ fn bring_up(place: &Place, private: &Private) -> anyhow::Result<bool> {
             }
         }
         if place.is_ready() {
-            return Ok(false);
+            return Ok(());
         }
         if Instant::now() > deadline {
             bail!(
@@ -321,15 +321,14 @@ fn bring_up(place: &Place, private: &Private) -> anyhow::Result<bool> {
     let account = Account::for_data(&place.data)?;
     if let Some(folder) = account.shut_out_of(&place.data) {
         bail!(
-            "the unprivileged user that Postgres must run as may not enter {0}: let it with `chmod o+x {0}`, or set IDP_DATA_DIR to another directory",
+            "the unprivileged user that Postgres runs as may not enter {}: set IDP_DATA_DIR to a directory it may reach, such as /var/lib/idp",
             folder.display()
         );
     }
     if !place.data.exists() {
         make_data(place, account, &binaries, private.fsync, &server)?;
     }
-    run(place, account, &binaries, private.fsync, server)?;
-    Ok(true)
+    run(place, account, &binaries, private.fsync, server)
 }
 
 /// The programs that can run this cluster, installed if they are missing and may be.

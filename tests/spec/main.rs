@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
 
 mod architecture;
-mod cluster;
+mod catalog_import;
 mod database;
 mod descriptors;
+mod directory;
 mod egress;
