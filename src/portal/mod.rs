@@ -7,7 +7,6 @@
 //! ```
 
 pub mod check;
-pub mod fields;
 pub mod settings;
 pub mod watch;
 

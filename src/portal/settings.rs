@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::fields::{self, Fields, START};
+use crate::catalog::formats::fields::{self, Fields, START};
 use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
 use crate::catalog::sources::Source;
 use crate::catalog::sources::git::Repository;

@@ -2,5 +2,6 @@
 
 pub mod backstage;
 pub mod beneath;
+pub mod fields;
 mod text;
 pub mod yaml;

@@ -1,6 +1,6 @@
 //! The keys of a YAML file taken one by one, so that every mistake is told, not only the first.
 
-use crate::catalog::formats::yaml::{self, Content, Entry, Node, Position};
+use super::yaml::{self, Content, Entry, Node, Position};
 use crate::catalog::{Problem, Severity};
 
 /// Where a file starts.
