@@ -1,1 +1,342 @@
-//! Slack's client.
+//! What the bot says to Slack of its own accord: messages, late answers, who it is.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use slack_morphism::errors::SlackClientError;
+use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackClientHttpConnector};
+use tracing::Span;
+use url::Url;
+
+use super::connector::Connector;
+use super::pace::Pace;
+use crate::integrations::http::{Client, Policy};
+
+/// Slack's hosts: for everybody, and for the government of the USA.
+const HOSTS: [&str; 2] = ["slack.com", "slack-gov.com"];
+
+/// How often one message is sent while Slack answers that it is too early.
+const SENDS_MAX: usize = 3;
+
+/// Slack's Web API, called as our bot. Each call ends within 10 s, once its turn has come.
+#[derive(Debug)]
+pub struct SlackApi {
+    client: SlackClient<Connector>,
+    /// `None`: only [`SlackApi::respond`] works.
+    token: Option<SecretString>,
+    pace: Mutex<Pace>,
+}
+
+/// Who the bot is, as `auth.test` says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Identity {
+    /// The workspace of the bot's token.
+    pub team_id: String,
+    /// What people mention.
+    #[serde(rename = "user_id")]
+    pub bot_user_id: String,
+}
+
+/// A message that was posted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Posted {
+    pub channel: String,
+    /// Its timestamp, by which it is updated or answered in a thread.
+    pub ts: String,
+}
+
+/// Why a call had no effect, by what can be done about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SlackError {
+    /// Say it elsewhere: to the person directly, or not at all.
+    #[error("the bot cannot speak in this channel ({code}); invite it with `/invite @idp`")]
+    Channel { code: String },
+    /// The message, or the right to answer, is no more; there is nobody to tell.
+    #[error("what was to be answered is gone ({code})")]
+    Gone { code: String },
+    /// No call works until a person mends it.
+    #[error(
+        "Slack does not take the bot's token ({code}); install the app anew and set `SLACK_BOT_TOKEN`"
+    )]
+    Token { code: String },
+    /// Nothing was sent.
+    #[error("Slack takes no more messages for {} s", wait.as_secs())]
+    Limited { wait: Duration },
+    /// Ours to put right: Slack does not understand what we sent.
+    #[error("Slack refused the call ({code})")]
+    Rejected { code: String },
+    /// It may or may not have arrived: Slack has no way to ask, so it is not sent again.
+    #[error("Slack could not be asked: {why}")]
+    Unavailable { why: String },
+}
+
+impl SlackApi {
+    /// A client of the API at `api_url`, which ends with `/`; `allowed_hosts` are those of the settings.
+    ///
+    /// # Errors
+    /// An `api_url` that is neither Slack's, nor on this machine, nor allowed: it would be told the token.
+    pub fn new(
+        api_url: &Url,
+        token: Option<SecretString>,
+        allowed_hosts: &[String],
+    ) -> anyhow::Result<SlackApi> {
+        let host = api_url.host_str().unwrap_or_default();
+        let loopback = is_loopback(api_url);
+        let policy = Policy { allowed: allowed_hosts.to_vec(), loopback };
+        if !loopback && !HOSTS.contains(&host) && !policy.lists(api_url) {
+            anyhow::bail!(
+                "`SLACK_API_URL` leads to `{host}`, which is not Slack; list it under `allowed_hosts`"
+            );
+        }
+        let connector = Connector { http: Client::new(policy), api_url: api_url.clone() };
+        Ok(SlackApi { client: SlackClient::new(connector), token, pace: Mutex::default() })
+    }
+
+    /// `message`, an object, is posted in `channel`, in the thread `thread_ts` where there is one.
+    ///
+    /// Waits for the channel's turn. A message that Slack asks us to hold back is sent when the time has come.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn post_message(
+        &self,
+        channel: &str,
+        thread_ts: Option<&str>,
+        message: &Value,
+    ) -> Result<Posted, SlackError> {
+        let mut body = message.clone();
+        body["channel"] = channel.into();
+        if let Some(thread_ts) = thread_ts {
+            body["thread_ts"] = thread_ts.into();
+        }
+        let mut posted = Err(SlackError::Limited { wait: Duration::ZERO });
+        for _ in 0..SENDS_MAX {
+            self.wait_for_turn(channel).await?;
+            posted = self.call("chat.postMessage", &body).await;
+            // Nothing was posted; the next turn comes after the pause that Slack asked for.
+            if !matches!(posted, Err(SlackError::Limited { .. })) {
+                break;
+            }
+        }
+        posted
+    }
+
+    /// `message` answers the slash command or click whose `response_url` this is; five times within 30 minutes.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn respond(&self, response_url: &str, message: &Value) -> Result<(), SlackError> {
+        let gone = || SlackError::Gone { code: "no_response_url".into() };
+        let url = Url::parse(response_url).map_err(|_| gone())?;
+        let span = Span::none();
+        let context = slack_morphism::SlackClientApiCallContext {
+            rate_control_params: None,
+            token: None,
+            tracing_span: &span,
+            is_sensitive_url: true,
+        };
+        let asked = self.client.http_api.connector.http_post_uri(url, message, context).await;
+        match asked.map(|_: Value| ()).map_err(|error| self.judge(error)) {
+            // Slack answers so once the address is used up.
+            Err(SlackError::Rejected { code }) if code == "404" => Err(SlackError::Gone { code }),
+            responded => responded,
+        }
+    }
+
+    /// Who the bot's token belongs to.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn auth_test(&self) -> Result<Identity, SlackError> {
+        self.call("auth.test", &json!({})).await
+    }
+
+    async fn wait_for_turn(&self, channel: &str) -> Result<(), SlackError> {
+        let turn = self.pace().take_turn(channel, Instant::now());
+        let wait = turn.map_err(|wait| SlackError::Limited { wait })?;
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    async fn call<T>(&self, method: &str, body: &Value) -> Result<T, SlackError>
+    where
+        T: for<'de> Deserialize<'de> + Send,
+    {
+        let Some(token) = &self.token else {
+            return Err(SlackError::Token { code: "no token".into() });
+        };
+        let token = SlackApiToken::new(SlackApiTokenValue(token.expose_secret().into()));
+        let session = self.client.open_session(&token);
+        let asked = session.http_session_api.http_post(method, body, None).await;
+        asked.map_err(|error| self.judge(error))
+    }
+
+    /// What `error` means for us. A pause that Slack asks for is kept by every call from now on.
+    fn judge(&self, error: SlackClientError) -> SlackError {
+        match error {
+            SlackClientError::ApiError(error) if error.code == "ratelimited" => self.pause(None),
+            SlackClientError::ApiError(error) => SlackError::from_code(&error.code),
+            SlackClientError::RateLimitError(error) => self.pause(error.retry_after),
+            SlackClientError::HttpError(error) if error.status_code.is_client_error() => {
+                SlackError::Rejected { code: error.status_code.as_u16().to_string() }
+            }
+            SlackClientError::HttpError(error) => SlackError::Unavailable {
+                why: format!("it answers with status {}", error.status_code),
+            },
+            SlackClientError::SystemError(error) => {
+                let cause = error.cause.map(|cause| cause.to_string());
+                SlackError::Unavailable { why: cause.or(error.message).unwrap_or_default() }
+            }
+            SlackClientError::ProtocolError(_) => {
+                SlackError::Unavailable { why: "its answer is not what it documents".into() }
+            }
+            _ => SlackError::Unavailable { why: "the connection broke".into() },
+        }
+    }
+
+    fn pause(&self, wait: Option<Duration>) -> SlackError {
+        self.pace().pause(wait, Instant::now());
+        SlackError::Limited { wait: wait.unwrap_or_default() }
+    }
+
+    fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
+        // Whoever panicked while holding it left two numbers that are still numbers.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SlackError {
+    /// What Slack's error `code` means.
+    ///
+    /// Source: <https://docs.slack.dev/reference/methods/chat.postMessage#errors>
+    fn from_code(code: &str) -> SlackError {
+        let code = code.to_string();
+        match code.as_str() {
+            "channel_not_found"
+            | "not_in_channel"
+            | "is_archived"
+            | "is_inactive"
+            | "restricted_action"
+            | "restricted_action_read_only_channel"
+            | "restricted_action_thread_only_channel"
+            | "restricted_action_thread_locked"
+            | "restricted_action_non_threadable_channel"
+            | "cannot_dm_bot"
+            | "user_not_found"
+            | "messages_tab_disabled"
+            | "team_access_not_granted"
+            | "access_denied"
+            | "slack_connect_canvas_sharing_blocked"
+            | "ekm_access_denied" => SlackError::Channel { code },
+            "message_not_found"
+            | "thread_not_found"
+            | "cant_update_message"
+            | "expired_url"
+            | "used_url"
+            | "expired_trigger_id"
+            | "cannot_reply_to_message" => SlackError::Gone { code },
+            "invalid_auth"
+            | "not_authed"
+            | "token_revoked"
+            | "token_expired"
+            | "account_inactive"
+            | "missing_scope"
+            | "no_permission"
+            | "not_allowed_token_type"
+            | "org_login_required"
+            | "two_factor_setup_required"
+            | "enterprise_is_restricted"
+            | "team_not_found" => SlackError::Token { code },
+            "internal_error"
+            | "fatal_error"
+            | "service_unavailable"
+            | "request_timeout"
+            | "team_added_to_org" => SlackError::Unavailable { why: code },
+            _ => SlackError::Rejected { code },
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(url: &str, allowed: &[&str]) -> anyhow::Result<SlackApi> {
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        SlackApi::new(&Url::parse(url).unwrap(), Some("xoxb-secret".into()), &allowed)
+    }
+
+    #[test]
+    fn the_token_goes_to_slack_to_this_machine_or_to_whom_the_settings_allow() {
+        for url in [
+            "https://slack.com/api/",
+            "https://slack-gov.com/api/",
+            "http://127.0.0.1:9/",
+            "http://localhost:9/",
+        ] {
+            assert!(api(url, &[]).is_ok(), "{url}");
+        }
+        for url in [
+            "https://slack.com.evil.test/api/",
+            "https://evil.test/",
+            "http://10.0.0.1/",
+            "https://api.slack.com/",
+        ] {
+            let error = api(url, &[]).unwrap_err().to_string();
+            assert!(error.contains("allowed_hosts"), "{url}: {error}");
+        }
+        assert!(api("https://slack.acme.test/api/", &["slack.acme.test:443"]).is_ok());
+    }
+
+    #[test]
+    fn nothing_shows_the_token() {
+        assert!(!format!("{:?}", api("https://slack.com/api/", &[])).contains("secret"));
+    }
+
+    #[test]
+    fn each_error_of_slack_says_what_can_be_done() {
+        let of = |code: &str| SlackError::from_code(code);
+        let code = |code: &str| code.to_string();
+        for it in [
+            "channel_not_found",
+            "not_in_channel",
+            "is_archived",
+            "restricted_action",
+            "cannot_dm_bot",
+            "user_not_found",
+        ] {
+            assert_eq!(of(it), SlackError::Channel { code: code(it) });
+        }
+        for it in ["message_not_found", "expired_url", "used_url", "cant_update_message"] {
+            assert_eq!(of(it), SlackError::Gone { code: code(it) });
+        }
+        for it in [
+            "invalid_auth",
+            "not_authed",
+            "token_revoked",
+            "token_expired",
+            "account_inactive",
+            "missing_scope",
+        ] {
+            assert_eq!(of(it), SlackError::Token { code: code(it) });
+        }
+        for it in ["internal_error", "fatal_error", "service_unavailable", "request_timeout"] {
+            assert_eq!(of(it), SlackError::Unavailable { why: code(it) });
+        }
+        for it in ["invalid_blocks", "msg_too_long", "no_text", "an_error_of_tomorrow", ""] {
+            assert_eq!(of(it), SlackError::Rejected { code: code(it) });
+        }
+    }
+}

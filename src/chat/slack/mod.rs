@@ -1,6 +1,8 @@
 //! Slack: what it sends, what it is sent.
 
 pub mod client;
+mod connector;
 pub mod inbound;
 pub mod outbound;
+mod pace;
 pub mod signature;
