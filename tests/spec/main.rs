@@ -8,3 +8,4 @@ mod database;
 mod descriptors;
 mod directory;
 mod egress;
+mod slack_client;
