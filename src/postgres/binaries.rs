@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use super::install;
+use crate::config;
 
 /// The oldest major version that our SQL runs on.
 pub const MAJOR_MIN: u32 = 15;
@@ -38,25 +39,7 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.old.first() {
-            Some(old) => write!(
-                f,
-                "the newest Postgres here is version {} in {}; idp needs {MAJOR_MIN} or newer",
-                old.major,
-                old.dir.display()
-            )?,
-            None => write!(f, "no Postgres was found on this machine")?,
-        }
-        match install::by_hand() {
-            Some(command) => write!(
-                f,
-                "; install it with: {command}\n(--install-postgres does that for you; DATABASE_URL uses a server elsewhere)"
-            ),
-            None => write!(
-                f,
-                "; install Postgres {MAJOR_MIN} or newer, or set DATABASE_URL to a server elsewhere"
-            ),
-        }
+        f.write_str(&missing(self.old.first(), install::by_hand().as_deref()))
     }
 }
 
@@ -117,6 +100,27 @@ pub fn find(bin: Option<&Path>, made_by: Option<u32>) -> anyhow::Result<Binaries
     }
 }
 
+/// What a person reads who has no Postgres, or only the version `old`, and can install it with `command`.
+fn missing(old: Option<&Binaries>, command: Option<&str>) -> String {
+    let found = match old {
+        Some(Binaries { dir, major }) => {
+            format!(
+                "The newest Postgres here is version {major}, in {}; idp needs {MAJOR_MIN} or newer",
+                dir.display()
+            )
+        }
+        None => "There is no Postgres on this machine".to_string(),
+    };
+    match command {
+        Some(command) => format!(
+            "{found}. Install it with `{command}`; --install-postgres does that for you, and DATABASE_URL uses a server elsewhere."
+        ),
+        None => format!(
+            "{found}. Install Postgres {MAJOR_MIN} or newer, or set DATABASE_URL to a server elsewhere."
+        ),
+    }
+}
+
 /// Every folder where the programs may lie, the likeliest first.
 fn places() -> Vec<PathBuf> {
     let mut places = Vec::new();
@@ -134,9 +138,7 @@ fn places() -> Vec<PathBuf> {
 
 /// The folder of PATH that holds `program`, if any.
 pub(super) fn on_path(program: &str) -> Option<PathBuf> {
-    let output = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output().ok()?;
-    let found = String::from_utf8(output.stdout).ok()?;
-    Path::new(found.trim_end()).parent().map(Path::to_path_buf)
+    config::search_path().into_iter().find(|dir| dir.join(program).is_file())
 }
 
 /// `parent/*/bin` for each folder whose name `version` reads a major version from, newest first.
@@ -196,6 +198,21 @@ mod tests {
         }
         let found = versions(dir.path().to_str().unwrap(), OsStr::to_str);
         assert_eq!(found, [16, 15, 9].map(|major| dir.path().join(major.to_string()).join("bin")));
+    }
+
+    #[test]
+    fn who_has_no_postgres_reads_the_one_command_that_installs_it() {
+        assert_eq!(
+            missing(None, Some("apt-get install postgresql")),
+            "There is no Postgres on this machine. Install it with `apt-get install postgresql`; \
+             --install-postgres does that for you, and DATABASE_URL uses a server elsewhere."
+        );
+        let old = Binaries { dir: "/usr/lib/postgresql/14/bin".into(), major: 14 };
+        assert_eq!(
+            missing(Some(&old), None),
+            "The newest Postgres here is version 14, in /usr/lib/postgresql/14/bin; idp needs 15 or newer. \
+             Install Postgres 15 or newer, or set DATABASE_URL to a server elsewhere."
+        );
     }
 
     #[test]

@@ -119,22 +119,22 @@ impl Cluster {
         &self.options
     }
 
-    /// Whether somebody listens on the socket.
-    #[must_use]
-    pub fn is_listening(&self) -> bool {
-        self.place.is_listening()
-    }
-
-    /// Starts the server again if it died.
+    /// Starts the server again if it died. Whether it had to.
+    ///
+    /// A server that was stopped in good order is left stopped: somebody wanted it so.
     ///
     /// # Errors
     /// As [`Cluster::start`].
-    pub async fn restart(&self) -> anyhow::Result<()> {
+    pub async fn revive(&self) -> anyhow::Result<bool> {
         let (place, private) = (self.place.clone(), self.private.clone());
         blocking(move || {
+            if place.is_listening() || !place.pid_file().exists() {
+                return Ok(false);
+            }
             let starting = place.lock_starting()?;
-            bring_up(&place, &private)?;
-            starting.unlock().context("could not release starting.lock")
+            let started = bring_up(&place, &private)?;
+            starting.unlock().context("could not release starting.lock")?;
+            Ok(started)
         })
         .await
     }
@@ -294,8 +294,8 @@ fn socket_dir(dir: &Path, uid: u32) -> PathBuf {
     PathBuf::from(format!("/tmp/idp-{uid}-{}", &name[..16]))
 }
 
-/// Has the server answer. `starting.lock` is held.
-fn bring_up(place: &Place, private: &Private) -> anyhow::Result<()> {
+/// Has the server answer. Whether it had to be started. `starting.lock` is held.
+fn bring_up(place: &Place, private: &Private) -> anyhow::Result<bool> {
     let server = place.open("server.lock")?;
     let deadline = Instant::now() + START_PATIENCE;
     loop {
@@ -307,7 +307,7 @@ fn bring_up(place: &Place, private: &Private) -> anyhow::Result<()> {
             }
         }
         if place.is_ready() {
-            return Ok(());
+            return Ok(false);
         }
         if Instant::now() > deadline {
             bail!(
@@ -321,14 +321,15 @@ fn bring_up(place: &Place, private: &Private) -> anyhow::Result<()> {
     let account = Account::for_data(&place.data)?;
     if let Some(folder) = account.shut_out_of(&place.data) {
         bail!(
-            "the unprivileged user that Postgres runs as may not enter {}: set IDP_DATA_DIR to a directory it may reach, such as /var/lib/idp",
+            "the unprivileged user that Postgres must run as may not enter {0}: let it with `chmod o+x {0}`, or set IDP_DATA_DIR to another directory",
             folder.display()
         );
     }
     if !place.data.exists() {
         make_data(place, account, &binaries, private.fsync, &server)?;
     }
-    run(place, account, &binaries, private.fsync, server)
+    run(place, account, &binaries, private.fsync, server)?;
+    Ok(true)
 }
 
 /// The programs that can run this cluster, installed if they are missing and may be.

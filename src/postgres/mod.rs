@@ -24,6 +24,7 @@ use tokio::process::Command;
 
 use cluster::Cluster;
 use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// Connections for everything but acknowledgements.
@@ -56,7 +57,7 @@ const SESSION: [(&str, &str); 6] = [
 #[derive(Debug, Clone)]
 pub enum Database {
     /// `DATABASE_URL`.
-    Url(String),
+    Url(SecretString),
     /// A cluster that idp runs itself.
     Private(Private),
 }
@@ -91,7 +92,7 @@ pub struct Db {
 /// half done: the next call continues.
 pub async fn open(database: &Database) -> anyhow::Result<Db> {
     let db = match database {
-        Database::Url(url) => connect(url)?,
+        Database::Url(url) => connect(url.expose_secret())?,
         Database::Private(private) => {
             let cluster = Cluster::start(private).await?;
             store::create_database(cluster.options(), cluster::DATABASE).await?;
@@ -169,11 +170,9 @@ impl Db {
         let Some(cluster) = &self.cluster else { return std::future::pending().await };
         loop {
             tokio::time::sleep(TEND_EVERY).await;
-            if cluster.is_listening() {
-                continue;
-            }
-            match cluster.restart().await {
-                Ok(()) => {
+            match cluster.revive().await {
+                Ok(false) => {}
+                Ok(true) => {
                     tracing::warn!("the private Postgres server had died and was started again")
                 }
                 Err(error) => tracing::error!(
@@ -219,7 +218,9 @@ pub async fn export(database: &Database, file: Option<&Path>) -> anyhow::Result<
         None => Stdio::inherit(),
     };
     let mut url = match database {
-        Database::Url(url) => Url::parse(url).context("could not read DATABASE_URL")?,
+        Database::Url(url) => {
+            Url::parse(url.expose_secret()).context("could not read DATABASE_URL")?
+        }
         Database::Private(private) => cluster::url(private)?,
     };
     let mut command = Command::new(&program);

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod catalog_import;
+mod cluster;
 mod database;
 mod descriptors;
 mod directory;
