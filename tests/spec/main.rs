@@ -9,4 +9,5 @@ mod database;
 mod descriptors;
 mod directory;
 mod egress;
+mod git_source;
 mod slack_client;
