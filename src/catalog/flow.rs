@@ -1,17 +1,16 @@
 //! From the database to the snapshot that answers, and what is asked of the database alone.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
 
+pub use super::follow::flow::{POLL, follow};
 pub use super::import::changes::FieldChange;
-pub use super::import::flow::{EntityCounts, ImportOptions, ImportReport, import};
-use super::{Catalog, EntityRef, Problem, Snapshot, store};
+pub use super::import::flow::{
+    EntityCounts, ImportOptions, ImportReport, Refresh, import, keep_importing,
+};
+use super::{EntityRef, Problem, Snapshot, store};
 
 /// The snapshot of the database's newest revision. `aliases` are those in the settings.
 pub async fn load(db: &PgPool, aliases: &[(String, EntityRef)]) -> anyhow::Result<Snapshot> {
@@ -25,24 +24,13 @@ pub async fn load(db: &PgPool, aliases: &[(String, EntityRef)]) -> anyhow::Resul
 }
 
 /// Those of the settings first: where both have one, `idp.yaml` decides.
-async fn all_aliases(
+pub(super) async fn all_aliases(
     db: &mut PgConnection,
     settings: &[(String, EntityRef)],
 ) -> anyhow::Result<Vec<(String, EntityRef)>> {
     let mut aliases = settings.to_vec();
     aliases.extend(store::aliases(db).await?);
     Ok(aliases)
-}
-
-/// Keeps `catalog` at the database's newest revision, and its copy on disk, until `stop`:
-/// LISTEN, a poll every 30 s, reconnecting as long as it takes.
-pub async fn follow(
-    _db: PgPool,
-    _catalog: Arc<Catalog>,
-    _disk_copy: PathBuf,
-    _stop: CancellationToken,
-) {
-    todo!()
 }
 
 /// Open problems, errors first.

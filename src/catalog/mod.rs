@@ -6,7 +6,9 @@
 //! ```
 
 pub mod descriptor;
+pub mod export;
 pub mod flow;
+pub mod follow;
 pub mod formats;
 pub mod import;
 pub mod problem;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use super::changes::changes;
 use super::reading::{Incoming, KnownFile, News, ReadFile, Reader, about};
@@ -130,17 +131,15 @@ async fn import_locked(
 
     let reads_all = stored.reading != reading(source);
     let etags = if reads_all || !lost_claims.is_empty() { None } else { Some(&known) };
-    let listed = list(source, options, |url| etags?.get(url)?.etag.clone()).await?;
-    let (contents, _tree) = listed;
+    let (contents, _tree) = list(source, options, |url| etags?.get(url)?.etag.clone()).await?;
 
     let reader = Reader {
         source: Arc::new(source.clone()),
         root: contents.root.clone().map(Arc::from),
         began_ns: now_ns(),
     };
-    let surveyed =
-        spawn_blocking(move || Work::survey(name, reader, contents, known, reads_all)).await;
-    let mut work = surveyed.context("looking at the files broke off")?;
+    let survey = move || Work::survey(name, reader, contents, known, reads_all);
+    let mut work = spawn_blocking(survey).await.context("looking at the files broke off")?;
     work.reconsider(&lost_claims, stored.id);
 
     let mut import = Import::new(tx, stored, options);
@@ -530,4 +529,148 @@ async fn finish_reading(tasks: Vec<JoinHandle<Vec<ReadFile>>>) -> anyhow::Result
         read.extend(task.await.context("reading files broke off")?);
     }
     Ok(read)
+}
+
+/// What is imported again and again.
+#[derive(Debug, Clone)]
+pub struct Refresh {
+    pub sources: Vec<Source>,
+    pub options: ImportOptions,
+    /// The pause between two rounds.
+    pub every: Duration,
+}
+
+/// Imports all sources at once and then every few minutes, until `stop`. `refresh` is asked before each round.
+///
+/// Of several processes one imports a source, and the others leave it alone until it is due again.
+/// What sources had that are listed no more becomes orphans.
+pub async fn keep_importing(
+    db: PgPool,
+    refresh: impl Fn() -> Refresh + Send + Sync,
+    stop: CancellationToken,
+) {
+    // At the start all are due: someone may have started idp because of a change.
+    let mut read_within = Duration::ZERO;
+    loop {
+        let Refresh { sources, options, every } = refresh();
+        let round = import_due(&db, &sources, &options, read_within);
+        if stop.run_until_cancelled(round).await.is_none() {
+            return;
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
+            return;
+        }
+        // A little less, or the processes would take turns a round late.
+        read_within = every.mul_f64(0.9);
+    }
+}
+
+async fn import_due(
+    db: &PgPool,
+    sources: &[Source],
+    options: &ImportOptions,
+    read_within: Duration,
+) {
+    // First, so that what moved from a source to another one is free to be taken.
+    if let Err(error) = forget_unlisted(db, sources, options).await {
+        let error = format!("{error:#}");
+        tracing::error!(error, "could not let go of sources that are listed no more");
+    }
+    for source in sources {
+        let name = source.name(&options.base);
+        match import_if_due(db, source, options, read_within).await {
+            Ok(Some(report)) => say(&name, &report),
+            Ok(None) => {}
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(source = name, error, "could not import");
+                note_down_error(db, &name, &error).await;
+            }
+        }
+    }
+}
+
+/// `None` when another process imports, or has within `read_within`.
+async fn import_if_due(
+    db: &PgPool,
+    source: &Source,
+    options: &ImportOptions,
+    read_within: Duration,
+) -> anyhow::Result<Option<ImportReport>> {
+    let mut tx = db.begin().await?;
+    if !store::try_lock(&mut tx).await? {
+        return Ok(None);
+    }
+    let age_s = store::age_s(&mut tx, &source.name(&options.base)).await?;
+    if age_s.is_some_and(|it| it < read_within.as_secs_f64()) {
+        return Ok(None);
+    }
+    let report = import_locked(tx, source, options).await?;
+    if report.entities.created + report.entities.updated >= WRITES_BEFORE_VACUUM {
+        store::vacuum(&mut *db.acquire().await?).await?;
+    }
+    Ok(Some(report))
+}
+
+fn say(source: &str, report: &ImportReport) {
+    let EntityCounts { total, created, updated, removed, .. } = report.entities;
+    if created + updated + removed > 0 {
+        tracing::info!(source, total, created, updated, removed, "imported");
+    }
+    for held in &report.held {
+        tracing::warn!(source, held, "a mass deletion waits for a person");
+    }
+}
+
+async fn note_down_error(db: &PgPool, source: &str, error: &str) {
+    let noted = async {
+        let mut connection = db.acquire().await?;
+        store::set_error(&mut connection, source, error).await
+    };
+    if let Err(error) = noted.await {
+        let error = error.to_string();
+        tracing::error!(source, error, "could not note down why a source was not imported");
+    }
+}
+
+/// Makes orphans of what sources had that are not among `sources`; forgets those with nothing left.
+///
+/// No share of it is too much: a person took the source out of the settings.
+async fn forget_unlisted(
+    db: &PgPool,
+    sources: &[Source],
+    options: &ImportOptions,
+) -> anyhow::Result<()> {
+    let listed: Vec<String> = sources.iter().map(|it| it.name(&options.base)).collect();
+    let names = store::source_names(&mut *db.acquire().await?).await?;
+    for name in names.into_iter().filter(|it| !listed.contains(it)) {
+        let mut tx = db.begin().await?;
+        if store::try_lock(&mut tx).await? {
+            forget(tx, name, options).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget(
+    mut tx: Transaction<'_, Postgres>,
+    name: String,
+    options: &ImportOptions,
+) -> anyhow::Result<()> {
+    let stored = store::source(&mut tx, &name).await?;
+    if !store::has_entities(&mut tx, stored.id).await? {
+        store::delete_source(&mut tx, stored.id).await?;
+        return Ok(tx.commit().await?);
+    }
+    let known = store::files(&mut tx, stored.id).await?;
+    // Nothing is read, so it does not matter from where.
+    let source = Arc::new(Source::Path { path: PathBuf::new(), kinds: Vec::new() });
+    let reader = Reader { source, root: None, began_ns: now_ns() };
+    let mut work = Work::survey(name.clone(), reader, SourceContents::default(), known, false);
+    let options = ImportOptions { confirm_deletions: true, ..options.clone() };
+    let mut import = Import::new(tx, stored, &options);
+    import.read_all(&mut work).await?;
+    let report = import.finish(work, "").await?;
+    say(&name, &report);
+    Ok(())
 }

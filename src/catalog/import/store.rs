@@ -84,7 +84,7 @@ pub async fn age_s(db: &mut PgConnection, source_name: &str) -> sqlx::Result<Opt
     Ok(age.bind(source_name).fetch_optional(db).await?.flatten())
 }
 
-/// The names of all sources that have files or entities.
+/// The names of all sources, those that are listed no more among them.
 pub async fn source_names(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar("select name from idp.source order by name").fetch_all(db).await
 }
@@ -120,6 +120,14 @@ pub async fn set_error(db: &mut PgConnection, source_name: &str, error: &str) ->
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Whether the source has entities, orphans among them.
+pub async fn has_entities(db: &mut PgConnection, source_id: i32) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select from idp.stored_entity where source_id = $1)")
+        .bind(source_id)
+        .fetch_one(db)
+        .await
 }
 
 /// Forgets a source that has nothing left.

@@ -1,0 +1,182 @@
+//! Listening, loading, swapping, copying.
+
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use sqlx::PgPool;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{Step, step};
+use crate::catalog::flow::all_aliases;
+use crate::catalog::{Catalog, EntityRef, Snapshot, store};
+
+/// How often the database is asked although it said nothing.
+pub const POLL: Duration = Duration::from_secs(30);
+
+/// How long an attempt to connect, and the pause before the next one, take at most.
+const PAUSE_MAX_MS: u64 = 1_000;
+
+/// Changes come in bursts; the copy on disk is written once after each.
+const COPY_AFTER: Duration = Duration::from_secs(2);
+
+/// Keeps `catalog` at the database's newest revision, and its copy at `disk_copy`, until `stop`.
+///
+/// It hears of changes at once, asks every `poll` all the same, and reconnects as long as it takes:
+/// a change is picked up within two seconds of the database being back. `aliases` are those in the
+/// settings at the moment.
+pub async fn follow(
+    db: PgPool,
+    catalog: Arc<Catalog>,
+    aliases: impl Fn() -> Vec<(String, EntityRef)> + Send + Sync,
+    disk_copy: PathBuf,
+    poll: Duration,
+    stop: CancellationToken,
+) {
+    let mut follower = Follower {
+        db: listening_pool(&db),
+        catalog,
+        aliases,
+        used_aliases: None,
+        disk_copy,
+        poll,
+        copy_at: None,
+        is_away: false,
+    };
+    while let Some(Err(error)) = stop.run_until_cancelled(follower.listen()).await {
+        // Once an outage, not once a second.
+        if !std::mem::replace(&mut follower.is_away, true) {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the database is away; lookups are answered from memory");
+        }
+        stop.run_until_cancelled(sleep(pause())).await;
+    }
+    if follower.copy_at.is_some() {
+        follower.write_copy().await;
+    }
+}
+
+struct Follower<Aliases> {
+    db: PgPool,
+    catalog: Arc<Catalog>,
+    aliases: Aliases,
+    /// Those that the current snapshot was built with; `None` as long as it may be another database's.
+    used_aliases: Option<Vec<(String, EntityRef)>>,
+    disk_copy: PathBuf,
+    poll: Duration,
+    /// `None` while the copy is the current snapshot's.
+    copy_at: Option<Instant>,
+    is_away: bool,
+}
+
+impl<Aliases> Follower<Aliases>
+where
+    Aliases: Fn() -> Vec<(String, EntityRef)>,
+{
+    /// Catches up again and again, until the connection breaks.
+    async fn listen(&mut self) -> anyhow::Result<Infallible> {
+        let mut listener = PgListener::connect_with(&self.db).await?;
+        listener.eager_reconnect(false);
+        listener.listen("idp_catalog").await?;
+        loop {
+            self.catch_up().await?;
+            if std::mem::replace(&mut self.is_away, false) {
+                tracing::info!("the database is back");
+            }
+            let copy_at = self.copy_at;
+            tokio::select! {
+                heard = listener.try_recv() => {
+                    if heard?.is_none() {
+                        bail!("the connection that listens broke");
+                    }
+                    // One look is enough for all of them.
+                    while listener.next_buffered().is_some() {}
+                }
+                () = sleep(self.poll) => {}
+                () = sleep_until(copy_at.unwrap_or_else(Instant::now)), if copy_at.is_some() => {
+                    self.write_copy().await;
+                }
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        let aliases = (self.aliases)();
+        let current = self.catalog.snapshot();
+        let mut tx = self.db.begin().await?;
+        store::read_one_moment(&mut tx).await?;
+        let revision = store::revision(&mut tx).await?;
+        let is_ours = self.used_aliases.is_some();
+        let next = match step(is_ours.then(|| current.revision()), revision) {
+            Step::Stay if self.used_aliases.as_ref() == Some(&aliases) => None,
+            Step::Stay => {
+                let aliases = all_aliases(&mut tx, &aliases).await?;
+                let next = move || current.next(Vec::new(), &[], &aliases, revision);
+                Some(spawn_blocking(next).await)
+            }
+            Step::Since(ours) => {
+                let changed = store::entities_since(&mut tx, ours).await?;
+                let removed = store::removed_since(&mut tx, ours).await?;
+                let aliases = all_aliases(&mut tx, &aliases).await?;
+                let next = move || current.next(changed, &removed, &aliases, revision);
+                Some(spawn_blocking(next).await)
+            }
+            Step::Whole => {
+                let entities = store::entities_since(&mut tx, -1).await?;
+                let aliases = all_aliases(&mut tx, &aliases).await?;
+                Some(spawn_blocking(move || Snapshot::build(entities, &aliases, revision)).await)
+            }
+        };
+        tx.commit().await?;
+        if let Some(next) = next {
+            self.catalog.current.store(Arc::new(next.context("building the snapshot broke off")?));
+            self.copy_at.get_or_insert(Instant::now() + COPY_AFTER);
+        }
+        self.used_aliases = Some(aliases);
+        self.catalog.confirmed_at_ms.store(now_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn write_copy(&mut self) {
+        let (path, snapshot) = (self.disk_copy.clone(), self.catalog.snapshot());
+        let written = spawn_blocking(move || disk::write(&path, &snapshot)).await;
+        self.copy_at = None;
+        if let Err(error) = written.map_err(anyhow::Error::new).and_then(|it| it) {
+            let error = format!("{error:#}");
+            tracing::error!(error, "could not write the copy of the catalog");
+        }
+    }
+}
+
+/// Two connections of our own: while the others wait for a database that is away, for longer and
+/// longer, these try every second.
+fn listening_pool(db: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_millis(PAUSE_MAX_MS))
+        .connect_lazy_with((*db.connect_options()).clone())
+}
+
+/// Another one each time, so that replicas do not all come back at once.
+fn pause() -> Duration {
+    Duration::from_millis(RandomState::new().hash_one(()) % PAUSE_MAX_MS)
+}
+
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
+// STUB until the snapshot lands
+mod disk {
+    pub fn write(_: &std::path::Path, _: &crate::catalog::Snapshot) -> anyhow::Result<()> {
+        todo!()
+    }
+}
