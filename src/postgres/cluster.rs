@@ -244,7 +244,12 @@ impl Place {
     /// Waits until no other process starts or stops the server, and keeps it so.
     fn lock_starting(&self) -> anyhow::Result<File> {
         let file = self.open("starting.lock")?;
-        file.lock().context("could not lock starting.lock")?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            tracing::info!(
+                "another idp starts or stops the private Postgres server: waiting for it"
+            );
+            file.lock().context("could not lock starting.lock")?;
+        }
         Ok(file)
     }
 
@@ -332,6 +337,15 @@ fn bring_up(place: &Place, private: &Private) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// The program `name` of the Postgres that the private cluster was made by.
+///
+/// # Errors
+/// When it is not there.
+pub fn program(private: &Private, name: &str) -> anyhow::Result<PathBuf> {
+    let place = Place::prepare(&private.dir)?;
+    Ok(programs(&place, private)?.program(name))
+}
+
 /// The programs that can run this cluster, installed if they are missing and may be.
 fn programs(place: &Place, private: &Private) -> anyhow::Result<Binaries> {
     let made_by = binaries::made_by(&place.data)?;
@@ -382,6 +396,7 @@ fn make_data(
         .stdin(server.try_clone().context("could not share server.lock")?);
     let output = account
         .applied_to(&mut initdb)
+        .env_clear()
         .current_dir(&unfinished)
         .process_group(0)
         .output()
@@ -424,6 +439,8 @@ fn run(
     }
     let mut child = account
         .applied_to(&mut postgres)
+        // Ours may hold tokens of chat platforms, and the account can read its processes' own.
+        .env_clear()
         .current_dir(&place.data)
         // Ctrl-C is for us. The server stops when we have closed our connections.
         .process_group(0)

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod install;
 pub mod store;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::str::FromStr;
@@ -199,37 +200,35 @@ pub async fn stop(database: &Database) -> anyhow::Result<bool> {
 
 /// Writes the whole database as SQL to `file`, or to standard output, with `pg_dump`.
 ///
-/// `psql --file` reads it into an empty database.
+/// `psql --file` reads it into an empty database. Nothing of other schemas is in it.
 ///
 /// # Errors
 /// When there is no `pg_dump`, or when it fails; its own words go to standard error.
 pub async fn export(database: &Database, file: Option<&Path>) -> anyhow::Result<()> {
     let db = open(database).await?;
-    let bin = match database {
-        Database::Private(private) => private.bin.as_deref(),
-        Database::Url(_) => None,
-    };
-    let program = binaries::find(bin, None)?.program("pg_dump");
-    let output = match file {
-        Some(file) => Stdio::from(
-            std::fs::File::create(file)
-                .with_context(|| format!("could not write {}", file.display()))?,
+    let (program, mut url) = match database {
+        Database::Private(private) => {
+            (cluster::program(private, "pg_dump")?, cluster::url(private)?)
+        }
+        Database::Url(url) => (
+            binaries::find(None, None)?.program("pg_dump"),
+            Url::parse(url.expose_secret()).context("could not read DATABASE_URL")?,
         ),
+    };
+    let output = match file {
+        Some(file) => {
+            let created = File::create(file);
+            Stdio::from(created.with_context(|| format!("could not write {}", file.display()))?)
+        }
         None => Stdio::inherit(),
     };
-    let mut url = match database {
-        Database::Url(url) => {
-            Url::parse(url.expose_secret()).context("could not read DATABASE_URL")?
-        }
-        Database::Private(private) => cluster::url(private)?,
-    };
-    let mut command = Command::new(&program);
+    let mut pg_dump = Command::new(&program);
     // Other people can read a command line, so the password goes by the environment.
     if let Some(password) = url.password() {
-        command.env("PGPASSWORD", percent_decode_str(password).decode_utf8_lossy().as_ref());
+        pg_dump.env("PGPASSWORD", percent_decode_str(password).decode_utf8_lossy().as_ref());
         url.set_password(None).ok().context("DATABASE_URL names no host")?;
     }
-    let status = command
+    let status = pg_dump
         .args(["--no-owner", "--no-privileges", "--schema=idp", "--dbname", url.as_str()])
         .stdout(output)
         .status()

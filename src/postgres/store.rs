@@ -1,9 +1,15 @@
 //! The SQL of connections and migrations.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tokio::time::timeout;
+
+/// How long a server may take to accept a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Postgres's code for a database that exists already.
 const DUPLICATE_DATABASE: &str = "42P04";
@@ -33,7 +39,7 @@ pub fn migrations() -> Migrator {
 pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<()> {
     // A migration, or the wait for another process's, may take longer than a statement may.
     let options = options.clone().options([("statement_timeout", "0")]);
-    let mut connection = options.connect().await.context("could not connect to Postgres")?;
+    let mut connection = connection(&options).await?;
     migrations()
         .run_direct(None, &mut connection, false)
         .await
@@ -46,7 +52,7 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<()> {
 /// # Errors
 /// When the server does not answer or refuses.
 pub async fn create_database(options: &PgConnectOptions, name: &str) -> anyhow::Result<()> {
-    let mut connection = options.connect().await.context("could not connect to Postgres")?;
+    let mut connection = connection(options).await?;
     let exists: bool = sqlx::query_scalar(
         "select exists (
             select from pg_database
@@ -68,6 +74,15 @@ pub async fn create_database(options: &PgConnectOptions, name: &str) -> anyhow::
         }
     }
     connection.close().await.context("could not close a connection")
+}
+
+/// A connection outside of the pools, or an error in good time: a host that is cut off answers nothing.
+async fn connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let connected = timeout(CONNECT_PATIENCE, options.connect()).await;
+    let connected = connected.with_context(|| {
+        format!("Postgres did not answer within {} s", CONNECT_PATIENCE.as_secs())
+    })?;
+    connected.context("could not connect to Postgres")
 }
 
 fn is_there_already(error: &sqlx::Error) -> bool {
