@@ -1,15 +1,256 @@
 //! `idp check`: every problem of a portal directory.
 
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
 
-use super::{Settings, commands, sorted};
-use crate::catalog::Problem;
+use unicode_security::skeleton;
 
-/// Every problem of the directory `dir`: settings, descriptors, commands.
+use super::{COMMANDS_DIR, Settings, commands, settings, sorted};
+use crate::catalog::formats::fields::{self, START};
+use crate::catalog::formats::yaml::Position;
+use crate::catalog::import::reading::{Incoming, News, Reader};
+use crate::catalog::sources::{Source, SourceFile, file};
+use crate::catalog::{Problem, Severity};
+
+/// What a portal may have in it.
+const NAMES: [&str; 7] = [
+    settings::FILE,
+    settings::CATALOG_DIR,
+    COMMANDS_DIR,
+    "scorecards",
+    "actions",
+    "digests",
+    "policies",
+];
+
+/// Every problem of the directory `dir`: settings, commands, and the descriptors that lie in it;
+/// in the order of files and lines, which are told as seen from `dir`.
 pub fn check(dir: &Path) -> Vec<Problem> {
-    let (_, mut problems) = commands(dir);
-    if let Err(of_settings) = Settings::load(dir) {
+    if !dir.is_dir() {
+        let message = format!("There is no directory `{}`.", dir.display());
+        let hint = "Name the directory that has `idp.yaml` in it.";
+        return vec![fields::problem(".", START, "portal", message, hint)];
+    }
+    let mut problems = misnamed(dir);
+    problems.extend(commands(dir).1);
+    let settings = Settings::load(dir).unwrap_or_else(|of_settings| {
         problems.extend(of_settings);
+        // The descriptors in it are looked at all the same.
+        Settings::read("", dir).unwrap_or_default()
+    });
+    let mut found = Found::default();
+    for source in &settings.sources {
+        found.read(source, dir);
+    }
+    problems.append(&mut found.problems);
+    problems.extend(twice(&found.entities));
+    problems.extend(alike(&found.entities));
+    // What a repository or a URL describes is not known here.
+    if settings.sources.iter().all(|source| matches!(source, Source::Path { .. })) {
+        problems.extend(owned_by_nobody(&found.entities, dir));
+        problems.extend(aliases_of_nothing(&settings, &found.entities, dir));
     }
     sorted(problems)
+}
+
+/// Files and directories that are probably meant to be others: they would not be read.
+fn misnamed(dir: &Path) -> Vec<Problem> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| !NAMES.contains(&name.as_str()))
+        .filter_map(|name| {
+            let meant = fields::closest(&name, NAMES)?;
+            // A backup or a template beside it is nobody's mistake.
+            if name.starts_with(meant) {
+                return None;
+            }
+            let message = format!("`{name}` is not read.");
+            let hint = format!("Did you mean `{meant}`?");
+            Some(warning(&name, START, "file-name", message, &hint))
+        })
+        .collect()
+}
+
+/// The descriptors that lie on this disk, and what is wrong with them. Files are told as seen from the portal.
+#[derive(Default)]
+struct Found {
+    entities: Vec<Incoming>,
+    problems: Vec<Problem>,
+}
+
+impl Found {
+    /// Adds what `source` describes, when it lies on this disk.
+    fn read(&mut self, source: &Source, dir: &Path) {
+        let Source::Path { path, .. } = source else { return };
+        let listed = match file::list(&dir.join(path), None) {
+            Ok(listed) => listed,
+            Err(error) => {
+                let hint = "Let this user read it.";
+                let (shown, message) = (path.display().to_string(), format!("{error:#}."));
+                self.problems.push(fields::problem(&shown, START, "unreadable", message, hint));
+                return;
+            }
+        };
+        let (entities, problems) = (self.entities.len(), self.problems.len());
+        self.problems.extend(listed.problems);
+        if let Some(root) = &listed.root {
+            self.read_files(source, root, listed.files);
+            let shown = |file: &str| seen_from(dir, &root.join(file));
+            self.entities[entities..].iter_mut().for_each(|it| it.file = shown(&it.file));
+            self.problems[problems..].iter_mut().for_each(|it| it.file = shown(&it.file));
+        }
+    }
+
+    /// Adds what `files` describe, and the files that their Locations name.
+    fn read_files(&mut self, source: &Source, root: &Path, files: Vec<SourceFile>) {
+        let reader = Reader { source, root: Some(root), began_ns: 0 };
+        let mut met: HashSet<String> = files.iter().map(|file| file.name.clone()).collect();
+        let mut waiting = VecDeque::from(files);
+        while let Some(file) = waiting.pop_front() {
+            let read = reader.read(file, None);
+            for target in &read.known.targets {
+                match file::targets(root, &read.name, &target.target) {
+                    Ok(files) => {
+                        waiting.extend(files.into_iter().filter(|it| met.insert(it.name.clone())));
+                    }
+                    Err(_) if target.optional => {}
+                    Err(why) => {
+                        let at = Position { line: target.line, column: target.column };
+                        let hint = "Targets are relative to the file they stand in.";
+                        let message = format!("{why}.");
+                        let told =
+                            fields::problem(&read.name, at, "location-target", message, hint);
+                        self.problems.push(Problem { document: target.document, ..told });
+                    }
+                }
+            }
+            if let News::Says { entities, problems } = read.news {
+                self.entities.extend(entities);
+                self.problems.extend(problems);
+            }
+        }
+    }
+}
+
+/// `file` as people call it who stand in `dir`.
+fn seen_from(dir: &Path, file: &Path) -> String {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+    file.strip_prefix(dir).unwrap_or(file).display().to_string()
+}
+
+/// Entities that two documents describe: the second is never read.
+fn twice(entities: &[Incoming]) -> Vec<Problem> {
+    let mut first: HashMap<&str, &Incoming> = HashMap::new();
+    let mut problems = Vec::new();
+    for entity in entities {
+        let Some(other) = first.get(entity.reference.as_str()) else {
+            first.insert(entity.reference.as_str(), entity);
+            continue;
+        };
+        let message = format!(
+            "`{}` is described here and in {}:{}.",
+            entity.reference, other.file, other.line
+        );
+        let hint = "The first one holds. Rename or remove one of the two.";
+        problems.push(Problem {
+            severity: Severity::Error,
+            ..about(entity, start(entity), "conflict", message, hint)
+        });
+    }
+    problems
+}
+
+/// Entities of one kind whose names look the same, such as `payment` and `payrnent`.
+///
+/// Source: Unicode Technical Standard 39, section 4.
+fn alike(entities: &[Incoming]) -> Vec<Problem> {
+    let mut looks: BTreeMap<(&str, String), &Incoming> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for entity in entities {
+        let look = skeleton(entity.reference.name()).collect::<String>().to_lowercase();
+        let other = looks.entry((entity.reference.kind(), look)).or_insert(entity);
+        if other.reference.name() != entity.reference.name() {
+            let message = format!(
+                "`{}` looks like `{}` in {}:{}.",
+                entity.reference, other.reference, other.file, other.line
+            );
+            let hint = "People will take one for the other. Rename one of the two.";
+            problems.push(about(entity, start(entity), "confusable", message, hint));
+        }
+    }
+    problems
+}
+
+/// Entities whose owner nobody describes.
+fn owned_by_nobody(entities: &[Incoming], dir: &Path) -> Vec<Problem> {
+    let known: HashSet<&str> = entities.iter().map(|it| it.reference.as_str()).collect();
+    let mut problems = Vec::new();
+    for entity in entities {
+        for owner in entity.owners().iter().filter(|owner| !known.contains(*owner)) {
+            let message = format!("Its owner `{owner}` is described nowhere.");
+            let hint = match closest_reference(owner, entities) {
+                Some(known) => format!("Did you mean `{known}`?"),
+                None => "Describe it, or name one that is.".to_string(),
+            };
+            problems.push(about(entity, owner_line(entity, dir), "owner", message, &hint));
+        }
+    }
+    problems
+}
+
+/// Where `entity` names its owner, as well as the text tells; else where it starts.
+fn owner_line(entity: &Incoming, dir: &Path) -> Position {
+    let text = std::fs::read_to_string(dir.join(&entity.file)).unwrap_or_default();
+    let lines = text.lines().enumerate().skip(entity.line as usize);
+    let own = lines.take_while(|(_, line)| !line.starts_with("---"));
+    let named = own.filter(|(_, line)| line.trim_start().starts_with("owner:")).last();
+    named.map_or(start(entity), |(index, line)| Position {
+        line: index as u32 + 1,
+        column: (line.len() - line.trim_start().len()) as u32 + 1,
+    })
+}
+
+/// Aliases that stand for what nobody describes.
+fn aliases_of_nothing(settings: &Settings, entities: &[Incoming], dir: &Path) -> Vec<Problem> {
+    let known: HashSet<&str> = entities.iter().map(|it| it.reference.as_str()).collect();
+    let text = std::fs::read_to_string(dir.join(settings::FILE)).unwrap_or_default();
+    let Ok(root) = fields::read(&text, settings::FILE) else { return Vec::new() };
+    let mut problems = Vec::new();
+    for entry in root.get("aliases").map(|it| it.entries()).unwrap_or_default() {
+        let Some(target) = settings.aliases.get(&entry.key) else { continue };
+        if known.contains(target.as_str()) {
+            continue;
+        }
+        let message = format!("`{}` stands for `{target}`, which is described nowhere.", entry.key);
+        let hint = match closest_reference(target.as_str(), entities) {
+            Some(known) => format!("Did you mean `{known}`?"),
+            None => "Describe it, or remove the alias.".to_string(),
+        };
+        problems.push(warning(settings::FILE, entry.value.at, "alias", message, &hint));
+    }
+    problems
+}
+
+fn closest_reference<'a>(missing: &str, entities: &'a [Incoming]) -> Option<&'a str> {
+    let kind = missing.split(':').next()?;
+    let same_kind = entities.iter().filter(|it| it.reference.kind() == kind);
+    fields::closest(missing, same_kind.map(|it| it.reference.as_str()))
+}
+
+fn start(entity: &Incoming) -> Position {
+    Position { line: entity.line, column: 1 }
+}
+
+/// A warning about `entity`.
+fn about(entity: &Incoming, at: Position, rule: &str, message: String, hint: &str) -> Problem {
+    Problem {
+        document: entity.document,
+        reference: Some(entity.reference.to_string()),
+        ..warning(&entity.file, at, rule, message, hint)
+    }
+}
+
+fn warning(file: &str, at: Position, rule: &str, message: String, hint: &str) -> Problem {
+    Problem { severity: Severity::Warning, ..fields::problem(file, at, rule, message, hint) }
 }

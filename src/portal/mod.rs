@@ -56,6 +56,29 @@ impl Portal {
     }
 }
 
+/// The portal directory: `given`, or `portal` or `here` itself where that has an `idp.yaml` in it.
+///
+/// `None` when there is none. It is absolute, so that nothing depends on where the process stands.
+///
+/// # Errors
+/// The `given` one that is no directory.
+pub fn locate(given: Option<&Path>, here: &Path) -> Result<Option<PathBuf>, NoPortal> {
+    let found = match given {
+        Some(given) if here.join(given).is_dir() => Some(here.join(given)),
+        Some(given) => return Err(NoPortal { given: given.to_path_buf() }),
+        None => [here.join("portal"), here.to_path_buf()]
+            .into_iter()
+            .find(|dir| dir.join(settings::FILE).is_file()),
+    };
+    Ok(found.map(|dir| dir.canonicalize().unwrap_or(dir)))
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no portal directory `{}`", given.display())]
+pub struct NoPortal {
+    given: PathBuf,
+}
+
 /// The commands of the portal `dir` over the built-in ones; problems name files as seen from `dir`.
 fn commands(dir: &Path) -> (CommandSet, Vec<Problem>) {
     let (commands, mut problems) = CommandSet::load(&dir.join(COMMANDS_DIR));
@@ -70,4 +93,28 @@ fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
         (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message))
     });
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portal_is_the_named_directory_or_one_nearby_with_settings() {
+        let here = tempfile::tempdir().unwrap();
+        let here = here.path().canonicalize().unwrap();
+        let locate = |given: Option<&str>| locate(given.map(Path::new), &here);
+        assert_eq!(locate(None), Ok(None));
+        assert!(locate(Some("portal")).is_err());
+
+        std::fs::write(here.join("idp.yaml"), "").unwrap();
+        assert_eq!(locate(None), Ok(Some(here.clone())));
+
+        std::fs::create_dir(here.join("portal")).unwrap();
+        assert_eq!(locate(None), Ok(Some(here.clone())));
+        assert_eq!(locate(Some("portal")), Ok(Some(here.join("portal"))));
+
+        std::fs::write(here.join("portal/idp.yaml"), "").unwrap();
+        assert_eq!(locate(None), Ok(Some(here.join("portal"))));
+    }
 }

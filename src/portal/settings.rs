@@ -39,7 +39,7 @@ use crate::integrations::http::Policy;
 pub const FILE: &str = "idp.yaml";
 
 /// Where descriptors lie that the portal keeps itself.
-const CATALOG_DIR: &str = "catalog";
+pub const CATALOG_DIR: &str = "catalog";
 
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 const REFRESH_MIN: Duration = Duration::from_secs(5);
@@ -109,7 +109,7 @@ impl Settings {
     }
 
     /// The settings that `text` says for the portal `dir`.
-    fn read(text: &str, dir: &Path) -> Result<Settings, Vec<Problem>> {
+    pub fn read(text: &str, dir: &Path) -> Result<Settings, Vec<Problem>> {
         let mut problems = Vec::new();
         let root = fields::read(text, FILE).map_err(|problem| vec![problem])?;
         let mut settings = Settings::default();

@@ -4,9 +4,12 @@
 //! standard error. Exit codes: 0 an answer, 1 a refusal or a failure, 2 a call that makes no sense.
 
 pub mod arguments;
+pub mod catalog;
 pub mod check;
+pub mod database;
 pub mod logs;
 pub mod prompt;
+pub mod setup;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,6 +18,8 @@ use anyhow::Context;
 
 use crate::config::Config;
 use arguments::{Arguments, Command};
+use logs::Logs;
+use setup::Usage;
 
 /// Does what `arguments` ask for; the exit code says how it ended.
 pub async fn run(arguments: Arguments) -> ExitCode {
@@ -24,17 +29,29 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say_error(&error);
-            ExitCode::FAILURE
+            match error.is::<Usage>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
 
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::from_env()?;
-    let _install = arguments.install_postgres;
+    let install = arguments.install_postgres;
+    match &arguments.command {
+        // It starts its own, where it does not disturb the prompt.
+        Command::Demo => {}
+        Command::Serve(_) => logs::start(Logs::Server, &config)?,
+        _ => logs::start(Logs::Command, &config)?,
+    }
     match arguments.command {
+        Command::Catalog { command } => catalog::run(&config, install, command).await,
         Command::Check(check) => check::run(check),
-        _ => todo!(),
+        Command::Migrate => database::migrate(&config, install).await,
+        Command::Demo | Command::Ask(_) | Command::Serve(_) => todo!(),
+        Command::Db { command } => database::run(&config, command).await,
     }
 }
 
