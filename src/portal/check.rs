@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 use unicode_security::skeleton;
 
@@ -104,27 +105,15 @@ impl Found {
 
     /// Adds what `files` describe, and the files that their Locations name.
     fn read_files(&mut self, source: &Source, root: &Path, files: Vec<SourceFile>) {
-        let reader = Reader { source, root: Some(root), began_ns: 0 };
+        let source = Arc::new(source.clone());
+        let reader = Reader { source, root: Some(Arc::from(root)), began_ns: 0 };
         let mut met: HashSet<String> = files.iter().map(|file| file.name.clone()).collect();
         let mut waiting = VecDeque::from(files);
         while let Some(file) = waiting.pop_front() {
             let read = reader.read(file, None);
-            for target in &read.known.targets {
-                match file::targets(root, &read.name, &target.target) {
-                    Ok(files) => {
-                        waiting.extend(files.into_iter().filter(|it| met.insert(it.name.clone())));
-                    }
-                    Err(_) if target.optional => {}
-                    Err(why) => {
-                        let at = Position { line: target.line, column: target.column };
-                        let hint = "Targets are relative to the file they stand in.";
-                        let message = format!("{why}.");
-                        let told =
-                            fields::problem(&read.name, at, "location-target", message, hint);
-                        self.problems.push(Problem { document: target.document, ..told });
-                    }
-                }
-            }
+            self.problems.extend(read.found.problems);
+            let new = read.found.files.into_iter().filter(|it| met.insert(it.name.clone()));
+            waiting.extend(new);
             if let News::Says { entities, problems } = read.news {
                 self.entities.extend(entities);
                 self.problems.extend(problems);
