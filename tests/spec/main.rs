@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
 
+mod acme;
 mod architecture;
 mod catalog_import;
 mod cluster;

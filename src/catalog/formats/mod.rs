@@ -1,7 +1,6 @@
 //! The formats descriptors come in.
 
 pub mod backstage;
-pub mod beneath;
 pub mod fields;
 mod text;
 pub mod yaml;
