@@ -193,7 +193,9 @@ async fn find_server() -> (Url, Option<Cluster>) {
         return (url.parse().unwrap(), None);
     }
     let dir = std::env::temp_dir().join(format!("idp-tests-{}", Uid::effective()));
-    let private = Private { dir, bin: None, install: false, fsync: false };
+    #[expect(clippy::disallowed_methods, reason = "as the README's test command sets it")]
+    let install = std::env::var_os("IDP_INSTALL_POSTGRES").is_some();
+    let private = Private { dir, bin: None, install, fsync: false };
     let cluster = Cluster::start(&private).await.unwrap();
     store::create_database(cluster.options(), cluster::DATABASE).await.unwrap();
     (cluster::url(&private).unwrap(), Some(cluster))
