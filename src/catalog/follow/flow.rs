@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -31,11 +32,11 @@ const COPY_AFTER: Duration = Duration::from_secs(2);
 ///
 /// It hears of changes at once, asks every `poll` all the same, and reconnects as long as it takes:
 /// a change is picked up within two seconds of the database being back. `aliases` are those in the
-/// settings at the moment.
+/// settings; others are taken up at once.
 pub async fn follow(
     db: PgPool,
     catalog: Arc<Catalog>,
-    aliases: impl Fn() -> Vec<(String, EntityRef)> + Send + Sync,
+    aliases: watch::Receiver<Vec<(String, EntityRef)>>,
     disk_copy: PathBuf,
     poll: Duration,
     stop: CancellationToken,
@@ -63,10 +64,10 @@ pub async fn follow(
     }
 }
 
-struct Follower<Aliases> {
+struct Follower {
     db: PgPool,
     catalog: Arc<Catalog>,
-    aliases: Aliases,
+    aliases: watch::Receiver<Vec<(String, EntityRef)>>,
     /// Those that the current snapshot was built with; `None` as long as it may be another database's.
     used_aliases: Option<Vec<(String, EntityRef)>>,
     disk_copy: PathBuf,
@@ -76,10 +77,7 @@ struct Follower<Aliases> {
     is_away: bool,
 }
 
-impl<Aliases> Follower<Aliases>
-where
-    Aliases: Fn() -> Vec<(String, EntityRef)>,
-{
+impl Follower {
     /// Catches up again and again, until the connection breaks.
     async fn listen(&mut self) -> anyhow::Result<Infallible> {
         let mut listener = PgListener::connect_with(&self.db).await?;
@@ -100,6 +98,7 @@ where
                     while listener.next_buffered().is_some() {}
                 }
                 () = sleep(self.poll) => {}
+                Ok(()) = self.aliases.changed() => {}
                 () = sleep_until(copy_at.unwrap_or_else(Instant::now)), if copy_at.is_some() => {
                     self.write_copy().await;
                 }
@@ -108,7 +107,7 @@ where
     }
 
     async fn catch_up(&mut self) -> anyhow::Result<()> {
-        let aliases = (self.aliases)();
+        let aliases = self.aliases.borrow_and_update().clone();
         let current = self.catalog.snapshot();
         let mut tx = self.db.begin().await?;
         store::read_one_moment(&mut tx).await?;
