@@ -1,6 +1,6 @@
 //! What of a source is to be read, and in which order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::Progress;
 use super::reading::{Found, KnownFile, Reader};
@@ -118,22 +118,23 @@ impl Work {
             Some((source, file)) => *source == source_id && !self.progress.has_kept(file),
             None => true,
         };
-        let files: HashSet<String> =
-            claims.iter().filter(may_win).map(|it| it.file.clone()).collect();
-        let mut files: Vec<String> =
-            files.into_iter().filter(|it| self.progress.has_kept(it)).collect();
-        files.sort();
+        let mut files: Vec<&str> = claims.iter().filter(may_win).map(|it| &*it.file).collect();
+        files.sort_unstable();
+        files.dedup();
+        // Those that are to be read anyway must be parsed though they say what they said.
+        for job in self.queue.iter_mut().filter(|it| files.binary_search(&&*it.file.name).is_ok()) {
+            job.known.iter_mut().for_each(|it| it.checksum = None);
+        }
+        files.retain(|it| self.progress.has_kept(it));
         for name in files {
-            let Some(stamp) =
-                self.reader.root.as_deref().and_then(|root| file::stamp_of(root, &name))
-            else {
-                continue;
-            };
-            let known = self.known.get(&name).cloned();
+            let root = self.reader.root.as_deref();
+            let Some(stamp) = root.and_then(|root| file::stamp_of(root, name)) else { continue };
+            self.progress.is_to_be_read(name.to_string());
+            let known = self.known.get(name).cloned();
             let known = known.map(|known| KnownFile { checksum: None, ..known });
-            self.progress.is_to_be_read(name.clone());
             // It made a claim, so it is a descriptor.
-            let file = SourceFile { name, is_named: true, text: FileText::OnDisk(stamp) };
+            let text = FileText::OnDisk(stamp);
+            let file = SourceFile { name: name.to_string(), is_named: true, text };
             self.queue.push_back(Job { file, known });
         }
     }
