@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Step, step};
 use crate::catalog::flow::all_aliases;
+use crate::catalog::snapshot::disk;
 use crate::catalog::{Catalog, EntityRef, Snapshot, store};
 
 /// How often the database is asked although it said nothing.
@@ -145,7 +146,8 @@ impl Follower {
 
     async fn write_copy(&mut self) {
         let (path, snapshot) = (self.disk_copy.clone(), self.catalog.snapshot());
-        let written = spawn_blocking(move || disk::write(&path, &snapshot)).await;
+        let confirmed_at = self.catalog.confirmed_at();
+        let written = spawn_blocking(move || disk::write(&path, &snapshot, confirmed_at)).await;
         self.copy_at = None;
         if let Err(error) = written.map_err(anyhow::Error::new).and_then(|it| it) {
             let error = format!("{error:#}");
@@ -171,11 +173,4 @@ fn pause() -> Duration {
 fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
-}
-
-// STUB until the snapshot lands
-mod disk {
-    pub fn write(_: &std::path::Path, _: &crate::catalog::Snapshot) -> anyhow::Result<()> {
-        todo!()
-    }
 }

@@ -1,0 +1,312 @@
+//! A small catalog, asked everything.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::Relation;
+
+/// `said` is `"dependsOn component:default/db"`; a `?` before the reference marks it bare.
+fn stored(reference: &str, said: &[&str]) -> StoredEntity {
+    let reference = EntityRef::parse(reference, None, "default").unwrap();
+    let relations = said.iter().map(|said| {
+        let (kind, target) = said.split_once(' ').unwrap();
+        let bare = target.starts_with('?');
+        let target = EntityRef::parse(target.trim_start_matches('?'), None, "default").unwrap();
+        Relation { kind: RelationKind::from_word(kind).unwrap(), target, bare }
+    });
+    let body = serde_json::json!({
+        "kind": reference.kind(),
+        "metadata": { "name": reference.name() },
+        "spec": {},
+    });
+    StoredEntity {
+        relations: relations.collect(),
+        body: body.to_string().into(),
+        place: Place { source: "s".into(), file: "f".into(), document: 0, line: 1 },
+        orphaned_at: None,
+        reference,
+    }
+}
+
+fn with_metadata(mut entity: StoredEntity, metadata: Value) -> StoredEntity {
+    let mut body: Value = serde_json::from_str(&entity.body).unwrap();
+    let into = body["metadata"].as_object_mut().unwrap();
+    into.extend(metadata.as_object().unwrap().clone());
+    entity.body = body.to_string().into();
+    entity
+}
+
+fn shop() -> Snapshot {
+    let entities = vec![
+        stored("component:checkout", &["ownedBy group:web", "consumesApi api:payments"]),
+        stored(
+            "component:payment-api",
+            &["ownedBy group:pay", "providesApi api:payments", "dependsOn ?component:db"],
+        ),
+        stored("component:mobile", &["dependsOn component:checkout"]),
+        stored("api:payments", &["ownedBy group:pay"]),
+        stored("resource:db", &["ownedBy group:pay"]),
+        with_metadata(
+            stored("group:pay", &["childOf group:money"]),
+            serde_json::json!({"title": "Payments Team", "annotations": {"slack.com/channel": "#pay"}}),
+        ),
+        stored("group:money", &[]),
+        stored("system:payments", &["hasPart component:payment-api"]),
+    ];
+    let aliases = [("the till".to_string(), EntityRef::new("component", "default", "checkout"))];
+    Snapshot::build(entities, &aliases, 7)
+}
+
+fn names(reach: &Reach) -> Vec<String> {
+    reach.page.iter().map(|it| format!("{} {}", it.depth, it.entity.reference)).collect()
+}
+
+fn path(steps: &[Step]) -> String {
+    let words = steps.iter().map(|step| match step.via {
+        Some(via) => format!("-{}-> {}", via.word(), step.target.name()),
+        None => step.target.name().to_string(),
+    });
+    words.collect::<Vec<String>>().join(" ")
+}
+
+fn one<'a>(snapshot: &'a Snapshot, reference: &str) -> &'a Entity {
+    snapshot.find(reference).unwrap()
+}
+
+#[test]
+fn a_consumer_of_an_api_depends_on_its_provider() {
+    let shop = shop();
+    let payment_api = one(&shop, "component:default/payment-api");
+    let reach = shop.dependents(payment_api, &Filter::default(), 0, 10);
+    assert_eq!(names(&reach), ["1 component:default/checkout", "2 component:default/mobile"]);
+    assert_eq!((reach.total, reach.direct), (2, 1));
+    assert_eq!(
+        path(&reach.page[1].path),
+        "payment-api -providesApi-> payments -apiConsumedBy-> checkout -dependencyOf-> mobile"
+    );
+    let by_team: Vec<(Option<&str>, usize)> =
+        reach.teams.iter().map(|(team, many)| (team.map(|it| it.name()), *many)).collect();
+    assert_eq!(by_team, [(Some("web"), 1), (None, 1)]);
+}
+
+#[test]
+fn a_system_stands_for_its_parts() {
+    let shop = shop();
+    let reach = shop.dependents(one(&shop, "system:default/payments"), &Filter::default(), 0, 10);
+    assert_eq!(names(&reach), ["1 component:default/checkout", "2 component:default/mobile"]);
+}
+
+#[test]
+fn a_bare_dependency_is_looked_for_among_components_resources_and_apis() {
+    let shop = shop();
+    let payment_api = one(&shop, "component:default/payment-api");
+    let reach = shop.dependencies(payment_api, &Filter::default(), 0, 10);
+    assert_eq!(names(&reach), ["1 resource:default/db"]);
+    let said = shop.said_relations(payment_api);
+    assert!(said.contains(&(RelationKind::DependsOn, EntityRef::new("resource", "default", "db"))));
+}
+
+#[test]
+fn a_filter_hides_entities_and_cuts_no_way() {
+    let shop = shop();
+    let payment_api = one(&shop, "component:default/payment-api");
+    let filter = Filter { team: Some("nobody".into()), ..Filter::default() };
+    assert_eq!(shop.dependents(payment_api, &filter, 0, 10).total, 0);
+    let filter = Filter { depth: Some(1), ..Filter::default() };
+    assert_eq!(shop.dependents(payment_api, &filter, 0, 10).total, 1);
+    let filter = Filter { team: Some("web".into()), ..Filter::default() };
+    assert_eq!(shop.dependents(payment_api, &filter, 0, 10).total, 1);
+}
+
+#[test]
+fn a_team_has_what_its_parts_own() {
+    let shop = shop();
+    let filter = Filter { team: Some("Money".into()), ..Filter::default() };
+    let (found, total) = shop.list(&filter, 0, 10);
+    let found: Vec<&str> = found.iter().map(|it| it.reference.as_str()).collect();
+    assert_eq!(
+        found,
+        ["api:default/payments", "component:default/payment-api", "resource:default/db"]
+    );
+    assert_eq!(total, 3);
+}
+
+#[test]
+fn the_path_says_why() {
+    let shop = shop();
+    let why = |from, to| shop.path(one(&shop, from), one(&shop, to)).map(|it| path(&it));
+    assert_eq!(
+        why("component:default/mobile", "resource:default/db").unwrap(),
+        "mobile -dependsOn-> checkout -consumesApi-> payments -apiProvidedBy-> payment-api -dependsOn-> db"
+    );
+    assert_eq!(why("resource:default/db", "component:default/mobile"), None);
+}
+
+#[test]
+fn a_name_means_one_several_or_nobody() {
+    let shop = shop();
+    let meant = |typed: &str, kinds: &[&str]| match shop.resolve(typed, kinds) {
+        Resolution::One(it) => it.reference.to_string(),
+        Resolution::Several(them) => format!("{} of them", them.len()),
+        Resolution::Unknown(closest) => {
+            let names: Vec<&str> = closest.iter().map(|it| it.reference.as_str()).collect();
+            format!("closest: {}", names.join(", "))
+        }
+    };
+    assert_eq!(meant("Payment-API", &[]), "component:default/payment-api");
+    assert_eq!(meant("component:checkout", &[]), "component:default/checkout");
+    assert_eq!(meant("default/checkout", &[]), "component:default/checkout");
+    assert_eq!(meant("payments", &[]), "2 of them");
+    assert_eq!(meant("payments", &["system"]), "system:default/payments");
+    assert_eq!(meant("payments team", &[]), "group:default/pay");
+    assert_eq!(meant("The Till", &[]), "component:default/checkout");
+    assert_eq!(meant("chekout", &[]), "closest: component:default/checkout");
+    assert_eq!(meant("paymnt-api", &[]), "closest: component:default/payment-api");
+    assert_eq!(meant("zzzzzz", &[]), "closest: ");
+    assert_eq!(meant("", &[]), "closest: ");
+}
+
+#[test]
+fn a_name_in_other_letters_is_told_apart() {
+    let shop = shop();
+    assert_eq!(shop.confusable_with("p\u{0430}yment-api").unwrap().name.as_ref(), "payment-api");
+    assert!(shop.confusable_with("payment-api").is_none());
+    assert!(matches!(shop.resolve("p\u{0430}yment-api", &[]), Resolution::Unknown(_)));
+}
+
+#[test]
+fn a_search_takes_words_their_beginnings_and_slips() {
+    let shop = shop();
+    let found = |typed: &str| -> Vec<String> {
+        let (found, total) = shop.search(typed, &Filter::default(), 0, 10);
+        assert_eq!(found.len(), total);
+        found.iter().map(|it| it.reference.to_string()).collect()
+    };
+    assert_eq!(found("checkout"), ["component:default/checkout"]);
+    assert_eq!(found("mob"), ["component:default/mobile"]);
+    assert_eq!(found("chekout"), ["component:default/checkout"]);
+    assert_eq!(found("payment api"), ["component:default/payment-api"]);
+    assert_eq!(found("nothing-like-it"), Vec::<String>::new());
+    assert_eq!(found("%_'\"\\").len(), shop.len());
+}
+
+#[test]
+fn a_channel_has_its_team() {
+    let shop = shop();
+    let in_channel: Vec<&str> =
+        shop.in_channel("C1", Some("pay")).iter().map(|it| it.reference.as_str()).collect();
+    assert_eq!(in_channel, ["group:default/pay"]);
+}
+
+#[test]
+fn the_next_snapshot_differs_by_what_changed_alone() {
+    let shop = shop();
+    let changed = vec![
+        stored("component:mobile", &["dependsOn component:payment-api"]),
+        stored("component:new", &[]),
+    ];
+    let removed = [EntityRef::new("component", "default", "checkout")];
+    let next = shop.next(changed, &removed, &[], 8);
+    assert_eq!((next.revision(), next.len()), (8, shop.len()));
+    assert!(next.find("component:default/checkout").is_none());
+    assert!(matches!(next.resolve("new", &[]), Resolution::One(_)));
+    assert!(matches!(next.resolve("the till", &[]), Resolution::Unknown(_)));
+    let payment_api = one(&next, "component:default/payment-api");
+    let reach = next.dependents(payment_api, &Filter::default(), 0, 10);
+    assert_eq!(names(&reach), ["1 component:default/mobile"]);
+}
+
+#[test]
+fn the_copy_on_disk_is_read_back_and_a_damaged_one_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog");
+    assert!(disk::read(&path).unwrap().is_none());
+    let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
+    disk::write(&path, &shop(), at).unwrap();
+    let copy = disk::read(&path).unwrap().unwrap();
+    assert_eq!(copy.confirmed_at, at);
+    assert_eq!(copy.snapshot.len(), shop().len());
+    assert!(matches!(copy.snapshot.resolve("the till", &[]), Resolution::One(_)));
+    let good = std::fs::read(&path).unwrap();
+    for cut in 0..good.len() {
+        std::fs::write(&path, &good[..cut]).unwrap();
+        assert!(disk::read(&path).is_err(), "cut at {cut}");
+    }
+    for at in 0..good.len() {
+        let mut damaged = good.clone();
+        damaged[at] ^= 0x40;
+        std::fs::write(&path, &damaged).unwrap();
+        assert!(disk::read(&path).is_err(), "damaged at {at}");
+    }
+}
+
+/// `edges` are (who, on whom): dependencies among components `c0`, `c1`, ….
+fn depending(count: usize, edges: &[(usize, usize)]) -> Snapshot {
+    let mut said: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (who, on) in edges {
+        said.entry(*who).or_default().push(format!("dependsOn component:c{on}"));
+    }
+    let entities = (0..count).map(|number| {
+        let said: Vec<&str> = said.get(&number).into_iter().flatten().map(String::as_str).collect();
+        stored(&format!("component:c{number}"), &said)
+    });
+    Snapshot::build(entities.collect(), &[], 1)
+}
+
+/// The plainest way to say it.
+fn distances(edges: &[(usize, usize)], to: usize) -> HashMap<String, u32> {
+    let mut distances = HashMap::new();
+    let mut seen = HashSet::from([to]);
+    let mut waiting = VecDeque::from([(to, 0)]);
+    while let Some((at, distance)) = waiting.pop_front() {
+        for (who, on) in edges {
+            if *on == at && seen.insert(*who) {
+                distances.insert(format!("c{who}"), distance + 1);
+                waiting.push_back((*who, distance + 1));
+            }
+        }
+    }
+    distances
+}
+
+proptest! {
+    #[test]
+    fn dependents_are_those_of_the_plainest_walk(
+        edges in proptest::collection::vec((0..12_usize, 0..12_usize), 0..40),
+        to in 0..12_usize,
+    ) {
+        let snapshot = depending(12, &edges);
+        let entity = snapshot.find(&format!("component:default/c{to}")).unwrap();
+        let reach = snapshot.dependents(entity, &Filter::default(), 0, usize::MAX);
+        let expected = distances(&edges, to);
+        prop_assert_eq!(reach.total, expected.len());
+        let mut last = 0;
+        for reached in &reach.page {
+            prop_assert_eq!(expected.get(&*reached.entity.name), Some(&reached.depth));
+            prop_assert_eq!(reached.path.len() as u32, reached.depth + 1);
+            prop_assert!(last <= reached.depth);
+            last = reached.depth;
+        }
+        let page = snapshot.dependents(entity, &Filter::default(), 1, 2).page;
+        let same: Vec<&str> = reach.page.iter().skip(1).take(2).map(|it| &*it.entity.name).collect();
+        prop_assert_eq!(page.iter().map(|it| &*it.entity.name).collect::<Vec<&str>>(), same);
+    }
+}
+
+#[test]
+fn a_chain_and_a_fan_of_a_hundred_thousand_are_walked() {
+    let many = 100_000;
+    let chain: Vec<(usize, usize)> = (1..many).map(|it| (it, it - 1)).collect();
+    let snapshot = depending(many, &chain);
+    let first = snapshot.find("component:default/c0").unwrap();
+    let reach = snapshot.dependents(first, &Filter::default(), many - 2, 1);
+    assert_eq!((reach.total, reach.direct, reach.page[0].depth), (many - 1, 1, many as u32 - 1));
+
+    let fan: Vec<(usize, usize)> = (1..many).map(|it| (it, 0)).collect();
+    let snapshot = depending(many, &fan);
+    let hub = snapshot.find("component:default/c0").unwrap();
+    let reach = snapshot.dependents(hub, &Filter::default(), 0, 5);
+    assert_eq!((reach.total, reach.direct, reach.page.len()), (many - 1, many - 1, 5));
+}
