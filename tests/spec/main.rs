@@ -9,6 +9,7 @@ mod cluster;
 mod database;
 mod descriptors;
 mod directory;
+mod documents;
 mod egress;
 mod git_source;
 mod slack_client;
