@@ -36,7 +36,10 @@ impl Directory {
     pub fn write(&self, file: &str, text: &str) {
         let path = self.dir.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        // At once, so that nobody reads half of it.
+        let half = path.with_extension("half");
+        std::fs::write(&half, text).unwrap();
+        std::fs::rename(half, path).unwrap();
     }
 
     pub fn remove(&self, file: &str) {

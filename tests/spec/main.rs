@@ -6,6 +6,8 @@ mod acme;
 mod architecture;
 mod catalog_history;
 mod catalog_import;
+mod catalog_refresh;
+mod catalog_views;
 mod cluster;
 mod database;
 mod descriptors;
