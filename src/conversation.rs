@@ -128,6 +128,29 @@ pub fn button(label: &str, words: &str) -> String {
     format!("[{}](<idp:{destination}>)", Untrusted::from(label).to_markdown())
 }
 
+/// A Markdown link to a web page, `[label](<https://…>)`; the address itself is shown where there is no label.
+///
+/// An address that is not plain `http` or `https`, or that carries a user name, is no link: only its label is shown.
+/// Both are taken as untrusted.
+pub fn link(label: &str, address: &str) -> String {
+    let label = if label.trim().is_empty() { address } else { label };
+    let label = Untrusted::from(label).to_markdown();
+    match url::Url::parse(address.trim()) {
+        Ok(url) if is_web_page(&url) => {
+            // A parsed URL has neither spaces nor line breaks; these three could still end the link.
+            let destination =
+                url.as_str().replace('\\', "%5C").replace('<', "%3C").replace('>', "%3E");
+            format!("[{label}](<{}>)", destination.replace('&', "&amp;"))
+        }
+        _ => label,
+    }
+}
+
+fn is_web_page(url: &url::Url) -> bool {
+    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    is_web && url.username().is_empty() && url.password().is_none()
+}
+
 /// Text that someone else wrote: a name, a description, what a person typed, a vendor's error.
 ///
 /// It has no `Display`: only a renderer can say it.
@@ -144,10 +167,11 @@ impl Untrusted<'_> {
     /// Markdown that shows exactly this text on one line: no markup, no link, no mention of its own.
     ///
     /// Control characters, bidirectional overrides and invisible characters become visible `⟨U+202E⟩`;
-    /// line breaks become spaces.
+    /// line breaks become spaces. Space around it goes: four in front would make it a block of code.
     pub fn to_markdown(self) -> String {
-        let mut out = String::with_capacity(self.0.len() + 8);
-        for character in self.0.chars() {
+        let text = self.0.trim();
+        let mut out = String::with_capacity(text.len() + 8);
+        for character in text.chars() {
             match character {
                 '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => out.push(' '),
                 it if is_hidden(it) => out.push_str(&format!("⟨U+{:04X}⟩", it as u32)),
@@ -159,6 +183,17 @@ impl Untrusted<'_> {
             }
         }
         out
+    }
+
+    /// The text as code: `` `payment-api` ``. Text that could end the code or a table's cell, or that has
+    /// something invisible in it, is shown as [`Untrusted::to_markdown`] does.
+    pub fn to_code(self) -> String {
+        let text = self.0.trim();
+        let is_plain = |it: char| !matches!(it, '`' | '|' | '\\') && !is_hidden(it);
+        if text.is_empty() || !text.chars().all(is_plain) {
+            return self.to_markdown();
+        }
+        format!("`{text}`")
     }
 }
 
@@ -181,6 +216,37 @@ mod tests {
         assert_eq!(Untrusted::from("<!channel> *x*").to_markdown(), "\\<\\!channel\\> \\*x\\*");
         assert_eq!(Untrusted::from("a\u{202E}b").to_markdown(), "a⟨U+202E⟩b");
         assert_eq!(Untrusted::from("one\ntwo").to_markdown(), "one two");
+    }
+
+    #[test]
+    fn code_that_could_be_left_is_shown_as_text() {
+        assert_eq!(Untrusted::from("payment-api").to_code(), "`payment-api`");
+        assert_eq!(Untrusted::from("a`b").to_code(), "a\\`b");
+        assert_eq!(Untrusted::from("a\nb").to_code(), "a b");
+        assert_eq!(Untrusted::from("    a").to_markdown(), "a");
+    }
+
+    #[test]
+    fn only_a_web_page_becomes_a_link() {
+        assert_eq!(
+            link("Runbook", "https://a.example/b?c=d&e"),
+            "[Runbook](<https://a.example/b?c=d&amp;e>)"
+        );
+        assert_eq!(
+            link("", "https://a.example/"),
+            "[https\\:\\/\\/a\\.example\\/](<https://a.example/>)"
+        );
+        for address in [
+            "javascript:alert(1)",
+            "slack://open",
+            "idp:run",
+            "https://good.example@evil.example/",
+            "a>b",
+            "",
+        ] {
+            assert_eq!(link("Runbook", address), "Runbook", "{address}");
+        }
+        assert_eq!(link("a", "https://a.example/x>y<z"), "[a](<https://a.example/x%3Ey%3Cz>)");
     }
 
     #[test]
