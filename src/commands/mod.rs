@@ -1,26 +1,141 @@
 //! Command files: reading them, understanding what was typed, looking it up, saying it.
+//!
+//! ```text
+//! text ──parse──▶ Call ──resolve──▶ Question ──lookups, flow──▶ answer ──reply──▶ Reply
+//!        names, phrases   entities,           memory; history,     the command's
+//!                         the channel's own   sql and http wait    own template
+//! ```
+
+pub mod file;
+pub mod flow;
+pub mod lookups;
+pub mod parse;
+pub mod reply;
+pub mod resolve;
+pub mod store;
+pub mod template;
+pub mod unanswered;
 
 use std::path::Path;
 
-use crate::catalog::Problem;
+use include_dir::{Dir, include_dir};
+
+use crate::catalog::formats::fields::{self, START};
+use crate::catalog::{Problem, Severity};
+pub use file::Command;
+
+static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/commands");
+
+/// The most command files of one portal.
+const FILES_MAX: usize = 500;
 
 /// Every command there is, the portal's own in place of built-in ones of the same name.
-#[derive(Debug)]
-pub struct CommandSet {}
+#[derive(Debug, Clone)]
+pub struct CommandSet {
+    /// By name, each once.
+    commands: Vec<Command>,
+}
 
 impl CommandSet {
     /// The built-in commands, embedded in the binary.
     pub fn built_in() -> CommandSet {
-        todo!()
+        let commands = BUILT_IN.files().filter(|it| is_command_file(it.path())).map(|it| {
+            let name = it.path().to_string_lossy();
+            let text = it.contents_utf8().unwrap_or_default();
+            file::read(text, &name).expect("the tests read every built-in command")
+        });
+        CommandSet::of(commands.collect())
     }
 
-    /// The built-in commands and those of the directory `dir` over them; what is wrong with its files.
-    pub fn load(_dir: &Path) -> (CommandSet, Vec<Problem>) {
-        todo!()
+    /// The built-in commands and those of the directory `dir` over them; what is wrong with its files,
+    /// each named as seen from `dir`.
+    ///
+    /// A broken file costs nobody but itself. A directory that is not there has no files.
+    pub fn load(dir: &Path) -> (CommandSet, Vec<Problem>) {
+        let (files, mut problems) = command_files(dir);
+        let mut own: Vec<(String, Command)> = Vec::new();
+        for name in files {
+            let text = match std::fs::read_to_string(dir.join(&name)) {
+                Ok(text) => text,
+                Err(error) => {
+                    problems.push(unreadable(&name, &error));
+                    continue;
+                }
+            };
+            match file::read(&text, &name) {
+                Ok(command) => own.push((name, command)),
+                Err(of_file) => problems.extend(of_file),
+            }
+        }
+        let named = own.iter().map(|(file, command)| (file.as_str(), command.name.as_str()));
+        problems.extend(file::duplicates(named));
+        let mut commands = CommandSet::built_in().commands;
+        // Of two files that define one command the first counts.
+        for (_, command) in own.into_iter().rev() {
+            commands.retain(|built_in| built_in.name != command.name);
+            commands.push(command);
+        }
+        (CommandSet::of(commands), problems)
+    }
+
+    /// What the files of `dir` say now, when nothing is wrong with them; otherwise what to keep `self` for.
+    ///
+    /// # Errors
+    /// Every error of the files.
+    pub fn reloaded(dir: &Path) -> Result<CommandSet, Vec<Problem>> {
+        let (commands, problems) = CommandSet::load(dir);
+        match problems.iter().any(|problem| problem.severity == Severity::Error) {
+            true => Err(problems),
+            false => Ok(commands),
+        }
+    }
+
+    fn of(mut commands: Vec<Command>) -> CommandSet {
+        commands.sort_by(|a, b| a.name.cmp(&b.name));
+        CommandSet { commands }
+    }
+
+    /// The command of this name, in lower case.
+    pub fn find(&self, name: &str) -> Option<&Command> {
+        let place = self.commands.binary_search_by(|it| it.name.as_str().cmp(name)).ok()?;
+        Some(&self.commands[place])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Command> {
+        self.commands.iter()
     }
 
     /// Names with summaries, in the order of `help`.
     pub fn names(&self) -> Vec<(&str, &str)> {
-        todo!()
+        self.iter().map(|it| (it.name.as_str(), it.summary.as_str())).collect()
     }
+}
+
+fn is_command_file(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "yaml" || it == "yml")
+}
+
+/// Names of the command files in `dir`, sorted.
+fn command_files(dir: &Path) -> (Vec<String>, Vec<Problem>) {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Default::default(),
+        Err(error) => return (Vec::new(), vec![unreadable(".", &error)]),
+    };
+    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| is_command_file(path));
+    let name = |path: std::path::PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+    let mut names: Vec<String> = paths.filter_map(name).collect();
+    names.sort();
+    let mut problems = Vec::new();
+    if let Some(first) = names.get(FILES_MAX) {
+        let message = format!("There are more than {FILES_MAX} command files.");
+        problems.push(fields::problem(first, START, "file", message, "Remove some."));
+        names.truncate(FILES_MAX);
+    }
+    (names, problems)
+}
+
+fn unreadable(file: &str, error: &std::io::Error) -> Problem {
+    let message = format!("The file cannot be read: {error}.");
+    fields::problem(file, START, "file", message, "It must be UTF-8 text that this user may read.")
 }

@@ -12,7 +12,6 @@ mod cluster;
 mod database;
 mod descriptors;
 mod directory;
-mod documents;
 mod egress;
 mod git_source;
 mod slack_client;

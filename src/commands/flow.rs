@@ -1,0 +1,255 @@
+//! Looking up: from memory at once; history, problems and lookups of one's own from where they are.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+use sqlx::PgPool;
+use tokio::time::timeout;
+
+use super::file::{HttpLookup, Lookup, SqlLookup};
+use super::lookups::{
+    BuiltIn, PAGE_ROWS, dependents, find, help, history, owner, path, problems, show, whoami,
+};
+use super::resolve::Question;
+use super::store;
+use super::unanswered::{Asked, Unanswered};
+use crate::catalog;
+use crate::config::SecretReference;
+use crate::error::{Refusal, Result};
+use crate::integrations::http::Client;
+
+/// How long an answer may wait for a database or a service: chat platforms wait three seconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The most rows of a `sql:` lookup.
+const ROWS_MAX: usize = 200;
+/// The most bytes of a service's answer.
+const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
+
+/// What a lookup may ask beyond the snapshot.
+pub struct Means<'a> {
+    /// `None` while there is no database.
+    pub db: Option<&'a PgPool>,
+    pub http: &'a Client,
+    /// Of `http:` lookups, by the name that command files use.
+    pub secrets: &'a BTreeMap<String, SecretReference>,
+    pub now: DateTime<Utc>,
+}
+
+/// The typed answer to `question`.
+///
+/// # Errors
+/// A refusal when something cannot be asked right now.
+pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    match &question.call.command.lookup {
+        Lookup::BuiltIn(BuiltIn::Help) => help::look_up(question),
+        Lookup::BuiltIn(BuiltIn::Owner) => owner::look_up(question),
+        Lookup::BuiltIn(BuiltIn::Show) => show::look_up(question),
+        Lookup::BuiltIn(BuiltIn::Find) => find::find(question),
+        Lookup::BuiltIn(BuiltIn::List) => find::list(question),
+        Lookup::BuiltIn(BuiltIn::Dependents) => dependents::dependents(question),
+        Lookup::BuiltIn(BuiltIn::Dependencies) => dependents::dependencies(question),
+        Lookup::BuiltIn(BuiltIn::Path) => path::look_up(question),
+        Lookup::BuiltIn(BuiltIn::Whoami) => whoami::look_up(question),
+        Lookup::BuiltIn(BuiltIn::History) => ask_history(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Problems) => ask_problems(question, means).await,
+        Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
+        Lookup::Http(lookup) => ask_http(question, lookup, means).await,
+    }
+}
+
+async fn ask_history(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    const WHAT: &str = "The history";
+    let subject = history::subject(question)?;
+    let db = means.db.ok_or_else(|| no_database(WHAT))?;
+    let rows = PAGE_ROWS as i64;
+    let offset = (question.page() as i64 - 1) * rows;
+    let asked = catalog::flow::history(db, &subject.reference, offset, rows);
+    let (changes, total) = answered(WHAT, timeout(PATIENCE, asked).await)?;
+    history::answer(question, changes, usize::try_from(total).unwrap_or_default())
+}
+
+async fn ask_problems(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    const WHAT: &str = "The list of problems";
+    let db = means.db.ok_or_else(|| no_database(WHAT))?;
+    let found = answered(WHAT, timeout(PATIENCE, catalog::flow::problems(db)).await)?;
+    problems::answer(question, found)
+}
+
+async fn ask_sql(question: &Question<'_>, lookup: &SqlLookup, means: &Means<'_>) -> Result<Value> {
+    let what = format!("The lookup of `{}`", question.call.command.name);
+    let db = means.db.ok_or_else(|| no_database(&what))?;
+    let arguments: Vec<Option<String>> =
+        lookup.parameters.iter().map(|name| bound(question, name)).collect();
+    let values: Vec<Option<&str>> = arguments.iter().map(Option::as_deref).collect();
+    // The server gives up first, so that the reason is its own.
+    let asked = store::rows(db, lookup, &values, ROWS_MAX, PATIENCE);
+    let asked = timeout(PATIENCE + Duration::from_millis(300), asked).await;
+    let (rows, is_cut) = answered(&what, asked.map(|it| it.map_err(anyhow::Error::new)))?;
+    Ok(json!({ "total": rows.len(), "rows": rows, "cut": is_cut }))
+}
+
+/// What a parameter is bound to: an entity's name as written, anything else as it was typed.
+fn bound(question: &Question<'_>, name: &str) -> Option<String> {
+    let entity = question.entity(name).map(|entity| entity.name.to_string());
+    entity.or_else(|| question.call.get(name).map(str::to_string))
+}
+
+async fn ask_http(
+    question: &Question<'_>,
+    lookup: &HttpLookup,
+    means: &Means<'_>,
+) -> Result<Value> {
+    let what = format!("The service behind `{}`", question.call.command.name);
+    let unavailable = |why: String| Refusal::Unavailable {
+        what: what.clone(),
+        why,
+        next: "Try again in a minute.".into(),
+    };
+    let reference = means.secrets.get(&lookup.secret);
+    let reference =
+        reference.with_context(|| format!("idp.yaml has no secret `{}`", lookup.secret))?;
+    let secret = reference.read().context("could not read the secret of an `http:` lookup")?;
+    let body = http_body(question);
+    let timestamp = means.now.timestamp().to_string();
+    let signature = signature(&secret, &timestamp, &body.to_string());
+    let headers = [("x-idp-timestamp", timestamp.as_str()), ("x-idp-signature", &signature)];
+    let asked = timeout(PATIENCE, means.http.post_json(&lookup.url, &headers, &body)).await;
+    let answer = match asked {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(unavailable(error.to_string()).into()),
+        Err(_) => {
+            let why = format!("it did not answer within {} s", PATIENCE.as_secs());
+            return Err(unavailable(why).into());
+        }
+    };
+    if !(200..300).contains(&answer.status) {
+        return Err(unavailable(format!("it answered with status {}", answer.status)).into());
+    }
+    if answer.body.len() > HTTP_ANSWER_BYTES_MAX {
+        let why = format!("it answered with more than {HTTP_ANSWER_BYTES_MAX} bytes");
+        return Err(unavailable(why).into());
+    }
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(answer) => Ok(json!({ "answer": answer })),
+        Err(_) => Err(unavailable("it answered with something that is not JSON".into()).into()),
+    }
+}
+
+/// What a service is sent: who asks for what, entities in full.
+fn http_body(question: &Question<'_>) -> Value {
+    let arguments: Map<String, Value> = question
+        .call
+        .arguments()
+        .map(|(name, value)| {
+            let value = match question.entity(name) {
+                Some(entity) => json!({
+                    "ref": entity.reference,
+                    "kind": entity.kind,
+                    "namespace": entity.reference.namespace(),
+                    "name": entity.name,
+                }),
+                None => Value::from(value),
+            };
+            (name.to_string(), value)
+        })
+        .collect();
+    json!({
+        "command": question.call.command.name,
+        "arguments": arguments,
+        "asker": { "platform": question.person.speaker.platform, "user": question.person.user },
+    })
+}
+
+/// The value of `X-Idp-Signature`: `v1=` and the hex HMAC-SHA-256 of `v1:timestamp:body`.
+///
+/// `timestamp` is the value of `X-Idp-Timestamp`, in seconds since 1970. Receivers refuse old ones.
+pub fn signature(secret: &SecretString, timestamp: &str, body: &str) -> String {
+    let key = secret.expose_secret().as_bytes();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+    mac.update(format!("v1:{timestamp}:{body}").as_bytes());
+    format!("v1={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+fn no_database(what: &str) -> Refusal {
+    unanswering(what, "the database does not answer".into())
+}
+
+fn unanswering(what: &str, why: String) -> Refusal {
+    let next = "Who owns what, and what depends on what, can still be asked.".to_string();
+    Refusal::Unavailable { what: what.to_string(), why, next }
+}
+
+/// What the database said in time. That it does not answer is a refusal, anything else a fault.
+fn answered<T>(
+    what: &str,
+    asked: std::result::Result<anyhow::Result<T>, tokio::time::error::Elapsed>,
+) -> Result<T> {
+    match asked {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) if is_late(&error) => {
+            let why = format!("the database needed more than {} s", PATIENCE.as_secs());
+            Err(unanswering(what, why).into())
+        }
+        Ok(Err(error)) if is_outage(&error) => Err(no_database(what).into()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(no_database(what).into()),
+    }
+}
+
+/// Whether the server stopped a statement that took too long.
+fn is_late(error: &anyhow::Error) -> bool {
+    code(error).is_some_and(|code| code == "57014")
+}
+
+fn is_outage(error: &anyhow::Error) -> bool {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+    let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    let is_cut_off = database.is_some_and(|it| {
+        matches!(it, Io(_) | PoolTimedOut | PoolClosed | Tls(_) | Protocol(_) | WorkerCrashed)
+    });
+    // Class 57P: shutting down, crashed, starting up; class 08: connections; 53300: too many of them.
+    is_cut_off
+        || code(error)
+            .is_some_and(|it| it.starts_with("57P") || it.starts_with("08") || it == "53300")
+}
+
+/// The error code of Postgres.
+fn code(error: &anyhow::Error) -> Option<String> {
+    let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    Some(database?.as_database_error()?.code()?.into_owned())
+}
+
+/// Writes down what was asked in vain; on a failure `unanswered` still has it.
+///
+/// # Errors
+/// The database.
+pub async fn record_unanswered(db: &PgPool, unanswered: &Unanswered) -> anyhow::Result<()> {
+    let asked = unanswered.take();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let kept = async {
+        let mut tx = db.begin().await?;
+        store::keep_unanswered(&mut tx, &asked).await?;
+        tx.commit().await
+    };
+    if let Err(error) = kept.await {
+        unanswered.put_back(asked);
+        return Err(error).context("could not write down what was asked in vain");
+    }
+    Ok(())
+}
+
+/// What was asked in vain most often, at most `limit`.
+///
+/// # Errors
+/// The database.
+pub async fn unanswered(db: &PgPool, limit: i64) -> anyhow::Result<Vec<Asked>> {
+    store::unanswered(db, limit).await.context("could not read what was asked in vain")
+}

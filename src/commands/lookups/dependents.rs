@@ -1,0 +1,146 @@
+//! What breaks when an entity does (`dependents`), and what it needs (`dependencies`).
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::find::Narrowed;
+use super::{Named, PAGE_ROWS, Page, json, offset, required};
+use crate::catalog::Snapshot;
+use crate::catalog::snapshot::{Reach, Reached, Step, Target};
+use crate::commands::resolve::Question;
+use crate::error::Result;
+
+#[derive(Debug, Serialize)]
+pub struct Answer<'a> {
+    pub entity: Named<'a>,
+    pub filter: Narrowed,
+    /// True totals, whatever the page shows.
+    pub total: usize,
+    pub direct: usize,
+    pub transitive: usize,
+    /// How many teams are concerned; what is nobody's does not count.
+    pub team_count: usize,
+    /// The entities of this page by team; the team with the nearest first.
+    pub teams: Vec<Team<'a>>,
+    pub page: Option<Page>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Team<'a> {
+    /// `None` for what nobody owns.
+    pub team: Option<Named<'a>>,
+    /// How many of all concern the team, on this page or not.
+    pub total: usize,
+    pub entities: Vec<Row<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Row<'a> {
+    #[serde(flatten)]
+    pub entity: Named<'a>,
+    pub tier: Option<&'a str>,
+    pub depth: u32,
+    /// The shortest explanation, from the entity asked about to this one, both included.
+    pub path: Vec<Leg<'a>>,
+    /// What lies between the two, the nearest to the entity asked about first.
+    pub through: Vec<&'a str>,
+    /// Every owner where there are several; the row stands with the first.
+    pub shared_with: Vec<Named<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Leg<'a> {
+    #[serde(rename = "ref")]
+    pub reference: &'a str,
+    /// Backstage's word for the relation that leads here; `None` at the start.
+    pub via: Option<&'static str>,
+}
+
+/// # Errors
+/// No entity was given.
+pub fn dependents(question: &Question<'_>) -> Result<Value> {
+    answer(question, Snapshot::dependents)
+}
+
+/// # Errors
+/// No entity was given.
+pub fn dependencies(question: &Question<'_>) -> Result<Value> {
+    answer(question, Snapshot::dependencies)
+}
+
+fn answer<'a>(
+    question: &Question<'a>,
+    reach: impl Fn(
+        &'a Snapshot,
+        &crate::catalog::Entity,
+        &crate::catalog::snapshot::Filter,
+        usize,
+        usize,
+    ) -> Reach<'a>,
+) -> Result<Value> {
+    let entity = required(question, "entity")?;
+    let filter = question.filter();
+    let reach = reach(question.snapshot, entity, &filter, offset(question.page()), PAGE_ROWS);
+    json(Answer {
+        entity: Named::entity(question.snapshot, entity),
+        filter: Narrowed::of(&filter, question),
+        total: reach.total,
+        direct: reach.direct,
+        transitive: reach.total - reach.direct,
+        team_count: reach.teams.iter().filter(|(team, _)| team.is_some()).count(),
+        page: Page::of(&question.call, question.page(), reach.total),
+        teams: by_team(question.snapshot, reach),
+    })
+}
+
+fn by_team<'a>(snapshot: &'a Snapshot, reach: Reach<'a>) -> Vec<Team<'a>> {
+    let mut teams: Vec<Team<'a>> = Vec::new();
+    for reached in reach.page {
+        let first = reached.teams.first().map(|team| reference(*team));
+        let row = row(snapshot, reached);
+        let place = teams.iter().position(|it| it.team.as_ref().map(|it| it.reference) == first);
+        match place {
+            Some(place) => teams[place].entities.push(row),
+            None => {
+                let counted = reach.teams.iter().find(|(team, _)| team.map(reference) == first);
+                let (team, total) = match counted {
+                    Some((team, total)) => (*team, *total),
+                    None => (None, 1),
+                };
+                let team = team.map(|team| Named::target(snapshot, team));
+                teams.push(Team { team, total, entities: vec![row] });
+            }
+        }
+    }
+    teams
+}
+
+fn reference<'a>(target: Target<'a>) -> &'a str {
+    match target {
+        Target::Known(entity) => entity.reference.as_str(),
+        Target::Missing(reference) => reference.as_str(),
+    }
+}
+
+fn row<'a>(snapshot: &'a Snapshot, reached: Reached<'a>) -> Row<'a> {
+    let between = reached.path.len().saturating_sub(1);
+    let through = reached.path.iter().take(between).skip(1).map(|step| match step.target {
+        Target::Known(entity) => &*entity.name,
+        Target::Missing(reference) => reference.name(),
+    });
+    let owners = reached.teams.iter().map(|team| Named::target(snapshot, *team));
+    Row {
+        entity: Named::entity(snapshot, reached.entity),
+        tier: reached.entity.tier.as_deref(),
+        depth: reached.depth,
+        through: through.collect(),
+        path: legs(&reached.path),
+        shared_with: owners.skip(1).collect(),
+    }
+}
+
+fn legs<'a>(path: &[Step<'a>]) -> Vec<Leg<'a>> {
+    path.iter()
+        .map(|step| Leg { reference: reference(step.target), via: step.via.map(|via| via.word()) })
+        .collect()
+}

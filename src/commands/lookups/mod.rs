@@ -1,0 +1,218 @@
+//! The built-in lookups: each turns a question into the typed answer that its command's template renders.
+//!
+//! All but `history` and `problems`, which `flow.rs` asks the database for, read the snapshot and nothing else.
+
+pub mod dependents;
+pub mod details;
+pub mod find;
+pub mod help;
+pub mod history;
+pub mod owner;
+pub mod path;
+pub mod problems;
+pub mod show;
+pub mod whoami;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::parse::Call;
+use super::resolve::{self, Question};
+use crate::catalog::snapshot::Target;
+use crate::catalog::{Entity, RelationKind, Snapshot};
+use crate::error::{Error, Refusal, Result};
+
+/// The most rows one reply says: what a person takes in, and far below any platform's limit.
+pub const PAGE_ROWS: usize = 15;
+
+/// A lookup that command files name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    Help,
+    Owner,
+    Show,
+    Find,
+    List,
+    Dependents,
+    Dependencies,
+    Path,
+    History,
+    Problems,
+    Whoami,
+}
+
+impl BuiltIn {
+    pub const ALL: [BuiltIn; 11] = [
+        BuiltIn::Help,
+        BuiltIn::Owner,
+        BuiltIn::Show,
+        BuiltIn::Find,
+        BuiltIn::List,
+        BuiltIn::Dependents,
+        BuiltIn::Dependencies,
+        BuiltIn::Path,
+        BuiltIn::History,
+        BuiltIn::Problems,
+        BuiltIn::Whoami,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            BuiltIn::Help => "help",
+            BuiltIn::Owner => "owner",
+            BuiltIn::Show => "show",
+            BuiltIn::Find => "find",
+            BuiltIn::List => "list",
+            BuiltIn::Dependents => "dependents",
+            BuiltIn::Dependencies => "dependencies",
+            BuiltIn::Path => "path",
+            BuiltIn::History => "history",
+            BuiltIn::Problems => "problems",
+            BuiltIn::Whoami => "whoami",
+        }
+    }
+
+    /// The arguments without which it cannot be asked.
+    pub fn needs(self) -> &'static [&'static str] {
+        match self {
+            BuiltIn::Owner
+            | BuiltIn::Show
+            | BuiltIn::Dependents
+            | BuiltIn::Dependencies
+            | BuiltIn::History => &["entity"],
+            BuiltIn::Find => &["words"],
+            BuiltIn::Path => &["from", "to"],
+            BuiltIn::Help | BuiltIn::List | BuiltIn::Problems | BuiltIn::Whoami => &[],
+        }
+    }
+}
+
+/// The answer as JSON.
+///
+/// # Errors
+/// A fault when a struct of ours is no JSON.
+pub fn json(answer: impl Serialize) -> Result<Value> {
+    serde_json::to_value(answer).map_err(|error| Error::Fault(error.into()))
+}
+
+/// The entity that the argument `name` is, which the command file makes required.
+fn required<'a>(question: &Question<'a>, name: &str) -> Result<&'a Entity> {
+    question.entity(name).ok_or_else(|| missing(question, name))
+}
+
+/// A portal's own command may use a built-in lookup and leave out what it needs.
+fn missing(question: &Question<'_>, name: &str) -> Error {
+    let usage = question.call.command.usage();
+    Error::Refusal(Refusal::MissingArgument { usage, missing: name.to_string() })
+}
+
+/// An entity as answers name it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Named<'a> {
+    #[serde(rename = "ref")]
+    pub reference: &'a str,
+    /// The shortest words that mean it: `payment-api`.
+    pub words: String,
+    pub kind: &'a str,
+    /// As written.
+    pub name: &'a str,
+    /// What people call it: its title, otherwise its name.
+    pub label: &'a str,
+    /// Whether the catalog describes it, and does not only name it.
+    pub known: bool,
+    /// Whether its source no longer yields it.
+    pub orphaned: bool,
+}
+
+impl<'a> Named<'a> {
+    pub fn entity(snapshot: &Snapshot, entity: &'a Entity) -> Named<'a> {
+        Named {
+            reference: entity.reference.as_str(),
+            words: resolve::words(snapshot, entity),
+            kind: &entity.kind,
+            name: &entity.name,
+            label: entity.title.as_deref().unwrap_or(&entity.name),
+            known: true,
+            orphaned: entity.orphaned,
+        }
+    }
+
+    pub fn target(snapshot: &Snapshot, target: Target<'a>) -> Named<'a> {
+        match target {
+            Target::Known(entity) => Named::entity(snapshot, entity),
+            Target::Missing(reference) => Named {
+                reference: reference.as_str(),
+                words: reference.to_string(),
+                kind: reference.kind(),
+                name: reference.name(),
+                label: reference.name(),
+                known: false,
+                orphaned: false,
+            },
+        }
+    }
+}
+
+/// Everything at the other end of `kind`.
+fn related<'a>(snapshot: &'a Snapshot, entity: &Entity, kind: RelationKind) -> Vec<Named<'a>> {
+    let targets = snapshot.related(entity, kind);
+    targets.into_iter().map(|target| Named::target(snapshot, target)).collect()
+}
+
+/// Which part of a long answer is shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page {
+    /// From 1.
+    pub number: usize,
+    pub of: usize,
+    /// The first and the last row on it, from 1.
+    pub first: usize,
+    pub last: usize,
+    /// The words that show the next page; `None` on the last.
+    pub next: Option<String>,
+    pub previous: Option<String>,
+}
+
+impl Page {
+    /// The page of `total` rows that `call` asks for; `None` when all of them are on it.
+    pub fn of(call: &Call<'_>, number: usize, total: usize) -> Option<Page> {
+        let of = total.div_ceil(PAGE_ROWS);
+        if of <= 1 && number == 1 {
+            return None;
+        }
+        let page = |number: usize| call.with("page", &number.to_string()).words();
+        Some(Page {
+            number,
+            of,
+            first: ((number - 1) * PAGE_ROWS + 1).min(total),
+            last: (number * PAGE_ROWS).min(total),
+            next: (number < of).then(|| page(number + 1)),
+            previous: (number > 1).then(|| page((number - 1).min(of))),
+        })
+    }
+}
+
+/// How many rows come before the page `number`.
+fn offset(number: usize) -> usize {
+    (number - 1).saturating_mul(PAGE_ROWS)
+}
+
+/// `relation` as a verb, said of the entity that has it.
+pub fn verb(relation: RelationKind) -> &'static str {
+    match relation {
+        RelationKind::OwnedBy => "is owned by",
+        RelationKind::OwnerOf => "owns",
+        RelationKind::PartOf => "is part of",
+        RelationKind::HasPart => "has the part",
+        RelationKind::ProvidesApi => "provides",
+        RelationKind::ApiProvidedBy => "is provided by",
+        RelationKind::ConsumesApi => "consumes",
+        RelationKind::ApiConsumedBy => "is consumed by",
+        RelationKind::DependsOn => "depends on",
+        RelationKind::DependencyOf => "is needed by",
+        RelationKind::ParentOf => "is above",
+        RelationKind::ChildOf => "is below",
+        RelationKind::MemberOf => "is in",
+        RelationKind::HasMember => "has the member",
+    }
+}

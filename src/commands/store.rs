@@ -1,0 +1,127 @@
+//! The SQL of commands: `sql:` lookups, and what was asked in vain.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+
+use super::file::SqlLookup;
+use super::unanswered::Asked;
+use crate::conversation::Platform;
+
+/// The most questions that are kept; those asked longest ago go.
+const QUESTIONS_MAX: i64 = 10_000;
+
+/// What a `sql:` lookup found: its rows as JSON objects, in its order, at most `rows_max` of them,
+/// and whether there were more.
+///
+/// It reads as the role `idp_reader`, in a transaction that cannot write, and gives up after `patience`.
+/// `values` are bound as text, in the order of the lookup's parameters.
+pub async fn rows(
+    db: &PgPool,
+    lookup: &SqlLookup,
+    values: &[Option<&str>],
+    rows_max: usize,
+    patience: Duration,
+) -> sqlx::Result<(Vec<Value>, bool)> {
+    let mut tx = db.begin().await?;
+    sqlx::query("set transaction read only").execute(&mut *tx).await?;
+    // Who may not be the reader reads as who we are: it still cannot write.
+    sqlx::query(
+        "select set_config('statement_timeout', $1, true), set_config('role', role.name, true)
+         from (
+             select coalesce(max(rolname) filter (where pg_has_role(oid, 'member')), 'none') as name
+             from pg_roles
+             where rolname = 'idp_reader'
+         ) role",
+    )
+    .bind(format!("{}ms", patience.as_millis()))
+    .execute(&mut *tx)
+    .await?;
+    // The statement is the command file's; what people typed is bound.
+    let statement = format!(
+        "select row_to_json(found) from (\n{}\n) found limit {}",
+        lookup.statement,
+        rows_max + 1
+    );
+    let mut query = sqlx::query_scalar(AssertSqlSafe(statement)).persistent(false);
+    for value in values {
+        query = query.bind(*value);
+    }
+    let mut rows: Vec<Value> = query.fetch_all(&mut *tx).await?;
+    tx.rollback().await?;
+    let is_cut = rows.len() > rows_max;
+    rows.truncate(rows_max);
+    Ok((rows, is_cut))
+}
+
+/// Adds `asked` to what was asked in vain before.
+pub async fn keep_unanswered(db: &mut PgConnection, asked: &[Asked]) -> sqlx::Result<()> {
+    let platforms: Vec<&str> = asked.iter().map(|it| word(it.platform)).collect();
+    let questions: Vec<&str> = asked.iter().map(|it| it.question.as_str()).collect();
+    let refusals: Vec<&str> = asked.iter().map(|it| it.refusal.as_str()).collect();
+    let times: Vec<i64> = asked.iter().map(|it| it.times).collect();
+    let last_at: Vec<_> = asked.iter().map(|it| it.last_at).collect();
+    sqlx::query(
+        "insert into idp.unanswered as known (platform, question, refusal, times, first_at, last_at)
+         select platform, question, refusal, times, at, at
+         from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])
+             as it (platform, question, refusal, times, at)
+         order by platform, question
+         on conflict (platform, question) do update
+         set times = known.times + excluded.times,
+             refusal = excluded.refusal,
+             last_at = greatest(known.last_at, excluded.last_at)",
+    )
+    .bind(platforms)
+    .bind(questions)
+    .bind(refusals)
+    .bind(times)
+    .bind(last_at)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "delete from idp.unanswered
+         where (platform, question) in (
+             select platform, question
+             from idp.unanswered
+             order by last_at desc
+             offset $1
+         )",
+    )
+    .bind(QUESTIONS_MAX)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What was asked in vain most often, at most `limit`.
+pub async fn unanswered(db: &PgPool, limit: i64) -> sqlx::Result<Vec<Asked>> {
+    let rows: Vec<(String, String, String, i64, _)> = sqlx::query_as(
+        "select platform, question, refusal, times, last_at
+         from idp.unanswered
+         order by times desc, last_at desc, question
+         limit $1",
+    )
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    let asked = rows.into_iter().filter_map(|(platform, question, refusal, times, last_at)| {
+        Some(Asked { platform: from_word(&platform)?, question, refusal, times, last_at })
+    });
+    Ok(asked.collect())
+}
+
+fn word(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Slack => "slack",
+        Platform::Discord => "discord",
+        Platform::Terminal => "terminal",
+    }
+}
+
+fn from_word(platform: &str) -> Option<Platform> {
+    [Platform::Slack, Platform::Discord, Platform::Terminal]
+        .into_iter()
+        .find(|it| word(*it) == platform)
+}
