@@ -50,11 +50,10 @@ pub async fn follow(
         disk_copy,
         poll,
         copy_at: None,
-        is_away: false,
     };
     while let Some(Err(error)) = stop.run_until_cancelled(follower.listen()).await {
         // Once an outage, not once a second.
-        if !std::mem::replace(&mut follower.is_away, true) {
+        if !follower.catalog.is_away.swap(true, Ordering::Relaxed) {
             let error = format!("{error:#}");
             tracing::warn!(error, "the database is away; lookups are answered from memory");
         }
@@ -75,7 +74,6 @@ struct Follower {
     poll: Duration,
     /// `None` while the copy is the current snapshot's.
     copy_at: Option<Instant>,
-    is_away: bool,
 }
 
 impl Follower {
@@ -86,7 +84,7 @@ impl Follower {
         listener.listen("idp_catalog").await?;
         loop {
             self.catch_up().await?;
-            if std::mem::replace(&mut self.is_away, false) {
+            if self.catalog.is_away.swap(false, Ordering::Relaxed) {
                 tracing::info!("the database is back");
             }
             let copy_at = self.copy_at;

@@ -18,7 +18,7 @@ mod search;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -43,6 +43,8 @@ pub struct Catalog {
     /// When the database last confirmed that `current` is its newest revision, in ms since 1970;
     /// 0 before it ever did.
     pub confirmed_at_ms: AtomicI64,
+    /// Whether the database is known not to answer.
+    pub is_away: AtomicBool,
 }
 
 /// An entity with what lookups need at hand; the rest is in `body`.
@@ -115,6 +117,7 @@ impl Catalog {
         Arc::new(Catalog {
             current: ArcSwap::from_pointee(snapshot),
             confirmed_at_ms: AtomicI64::new(0),
+            is_away: AtomicBool::new(false),
         })
     }
 
@@ -128,16 +131,18 @@ impl Catalog {
         DateTime::from_timestamp_millis(confirmed_at_ms).unwrap_or_default()
     }
 
-    /// How old the answers are, in seconds; `None` while the database confirms them (within 45 s).
+    /// How old the answers are, in seconds; `None` while the database answers and confirms them
+    /// (within 45 s).
     ///
     /// What no database ever confirmed, and was not read from a copy with a date, counts as fresh.
     pub fn age_s(&self, now: DateTime<Utc>) -> Option<u64> {
         let confirmed_at_ms = self.confirmed_at_ms.load(Ordering::Relaxed);
         let age_s = (now.timestamp_millis() - confirmed_at_ms) / 1_000;
-        if confirmed_at_ms == 0 || age_s <= CONFIRMED_WITHIN_S {
+        let is_away = self.is_away.load(Ordering::Relaxed);
+        if confirmed_at_ms == 0 || (age_s <= CONFIRMED_WITHIN_S && !is_away) {
             return None;
         }
-        u64::try_from(age_s).ok()
+        Some(u64::try_from(age_s).unwrap_or(0))
     }
 }
 
