@@ -9,6 +9,7 @@ pub mod check;
 pub mod database;
 pub mod logs;
 pub mod prompt;
+pub mod render;
 pub mod setup;
 
 use std::io::{self, Write};
