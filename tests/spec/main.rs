@@ -4,6 +4,7 @@
 
 mod acme;
 mod architecture;
+mod catalog_follow;
 mod catalog_history;
 mod catalog_import;
 mod catalog_refresh;
