@@ -213,3 +213,51 @@ impl Resolve for SystemNames {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach(policy: &Policy, url: &str) -> Result<Reach, String> {
+        policy.reach(url).map(|(_, reach)| reach)
+    }
+
+    #[test]
+    fn a_stranger_reaches_the_public_over_https_and_nothing_else() {
+        let policy = Policy::default();
+        assert_eq!(reach(&policy, "https://example.com/a?b"), Ok(Reach::Public));
+        assert_eq!(reach(&policy, "https://example.com:443/"), Ok(Reach::Public));
+        for (url, why) in [
+            ("http://example.com/", "https"),
+            ("https://example.com:8443/", "443"),
+            ("https://10.0.0.1/", "not public"),
+            ("https://0x7f.1/", "not public"),
+            ("https://[::ffff:1.1.1.1]/", "not public"),
+            ("https://ada@example.com/", "user name"),
+            ("https://example.com/\n", "line breaks"),
+            ("example.com", "not a URL"),
+        ] {
+            let refused = reach(&policy, url).unwrap_err();
+            assert!(refused.contains(why), "{url}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_listed_host_is_reached_on_its_port_only() {
+        let policy = Policy { allowed: vec!["GHE.acme.test:8443".into()], loopback: false };
+        assert_eq!(reach(&policy, "https://ghe.acme.test:8443/"), Ok(Reach::Listed));
+        assert_eq!(reach(&policy, "http://ghe.acme.test.:8443/"), Ok(Reach::Listed));
+        assert_eq!(reach(&policy, "https://ghe.acme.test/"), Ok(Reach::Public));
+        assert!(reach(&policy, "ftp://ghe.acme.test:8443/").is_err());
+    }
+
+    #[test]
+    fn no_reach_ends_at_a_metadata_service() {
+        let metadata = "169.254.169.254".parse().unwrap();
+        let mapped = "::ffff:169.254.169.254".parse().unwrap();
+        for reach in [Reach::Public, Reach::Listed, Reach::Loopback] {
+            assert!(!reach.admits(metadata) && !reach.admits(mapped), "{reach:?}");
+        }
+        assert!(Reach::Listed.admits("10.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,7 +1,7 @@
 //! The one HTTP client: every outbound request of idp goes through it.
 //!
 //! A URL may come from a descriptor that a stranger wrote, so a request reaches public addresses on port 443 only,
-//! unless an administrator listed its host; see [`guard`]. It follows no redirects, heeds no proxy of the
+//! unless an administrator listed its host; see [`Policy`]. It follows no redirects, heeds no proxy of the
 //! environment, ends in time, and takes in no more than it was told to.
 
 use std::error::Error;
