@@ -1,1 +1,446 @@
 //! Markdown of our own templates, read into blocks that every platform can show.
+//!
+//! CommonMark with tables and strikethrough. HTML and images are text; links with the scheme `idp:` are
+//! buttons; links of other schemes than http and https are text. No platform's words are in here.
+
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// `level` from 1, the largest.
+    Heading {
+        level: u8,
+        text: Vec<Span>,
+    },
+    Paragraph(Vec<Span>),
+    List(Vec<Item>),
+    Table {
+        head: Vec<Vec<Span>>,
+        rows: Vec<Vec<Vec<Span>>>,
+    },
+    /// Text as it stands, without a line break at its end.
+    Code(String),
+    Quote(Vec<Block>),
+    Divider,
+    /// The buttons of the blocks before, in their order.
+    Buttons(Vec<Button>),
+}
+
+/// One point of a list. Lists within lists are flat, so that platforms without nesting can show them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// 0 for the outermost list.
+    pub indent: u8,
+    /// Its number; `None` in a list without an order.
+    pub number: Option<u64>,
+    pub text: Vec<Span>,
+}
+
+/// A run of text that looks the same. A line break is `\n` in `text`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Span {
+    pub text: String,
+    pub style: Style,
+    /// Where it leads: an http or https URL.
+    pub link: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    pub bold: bool,
+    pub italic: bool,
+    pub strike: bool,
+    pub code: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Button {
+    pub label: String,
+    /// What the person says by clicking: `dependents payment-api`.
+    pub words: String,
+}
+
+/// The deepest list or quote that is told apart from the one around it.
+const INDENT_MAX: u8 = 8;
+
+/// Reads `markdown`. Everything in it is shown in some way; nothing is an error.
+pub fn read(markdown: &str) -> Vec<Block> {
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    let mut reader = Reader::default();
+    for event in Parser::new_ext(markdown, options) {
+        reader.take(event);
+    }
+    reader.flush();
+    reader.blocks
+}
+
+/// The text of `spans` without its looks.
+pub fn plain(spans: &[Span]) -> String {
+    spans.iter().map(|span| span.text.as_str()).collect()
+}
+
+#[derive(Default)]
+struct Reader {
+    blocks: Vec<Block>,
+    /// The blocks around the quote that is being read.
+    outside: Vec<Vec<Block>>,
+    spans: Vec<Span>,
+    style: Style,
+    /// How many marks of each sort are open: strong within strong is strong until the last ends.
+    bold: u8,
+    italic: u8,
+    strike: u8,
+    link: Option<Link>,
+    /// For each open list, the number of its next item.
+    lists: Vec<Option<u64>>,
+    /// The number of the item whose text is being read.
+    item: Option<Option<u64>>,
+    items: Vec<Item>,
+    code: Option<String>,
+    table: Option<Table>,
+    buttons: Vec<Button>,
+}
+
+enum Link {
+    Web(String),
+    Button(Button),
+    Neither,
+}
+
+#[derive(Default)]
+struct Table {
+    head: Vec<Vec<Span>>,
+    rows: Vec<Vec<Vec<Span>>>,
+    row: Vec<Vec<Span>>,
+}
+
+impl Reader {
+    fn take(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(tag) => self.end(tag),
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
+            Event::Code(text) => {
+                let outside = std::mem::replace(&mut self.style.code, true);
+                self.text(&text);
+                self.style.code = outside;
+            }
+            Event::SoftBreak | Event::HardBreak => self.text("\n"),
+            Event::Rule => self.blocks.push(Block::Divider),
+            // Not switched on in the options.
+            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                self.text(&text);
+            }
+            Event::TaskListMarker(_) => {}
+        }
+    }
+
+    fn start(&mut self, tag: Tag<'_>) {
+        match tag {
+            Tag::Strong => self.bold += 1,
+            Tag::Emphasis => self.italic += 1,
+            Tag::Strikethrough => self.strike += 1,
+            Tag::Link { dest_url, .. } => self.link = Some(link(&dest_url)),
+            Tag::List(number) => {
+                self.end_item();
+                self.lists.push(number);
+            }
+            Tag::Item => {
+                let next = self.lists.last_mut();
+                self.item = Some(next.and_then(|next| {
+                    let number = *next;
+                    *next = number.map(|number| number + 1);
+                    number
+                }));
+            }
+            Tag::CodeBlock(_) => {
+                self.end_items();
+                self.code = Some(String::new());
+            }
+            Tag::BlockQuote(_) => {
+                self.end_items();
+                self.outside.push(std::mem::take(&mut self.blocks));
+            }
+            Tag::Table(_) => self.table = Some(Table::default()),
+            // A second paragraph of an item, an image's description, raw HTML: text like any other.
+            Tag::Paragraph if self.item.is_some() && !self.spans.is_empty() => self.text("\n"),
+            _ => {}
+        }
+        self.restyle();
+    }
+
+    fn end(&mut self, tag: TagEnd) {
+        match tag {
+            TagEnd::Strong => self.bold = self.bold.saturating_sub(1),
+            TagEnd::Emphasis => self.italic = self.italic.saturating_sub(1),
+            TagEnd::Strikethrough => self.strike = self.strike.saturating_sub(1),
+            TagEnd::Link => {
+                if let Some(Link::Button(button)) = self.link.take()
+                    && !button.words.trim().is_empty()
+                {
+                    self.buttons.push(button);
+                }
+            }
+            TagEnd::Paragraph | TagEnd::HtmlBlock if self.item.is_none() => {
+                let spans = self.take_spans();
+                self.push_text(Block::Paragraph(spans));
+            }
+            TagEnd::Heading(level) => {
+                let text = self.take_spans();
+                self.push_text(Block::Heading { level: number(level), text });
+            }
+            TagEnd::Item => self.end_item(),
+            TagEnd::List(_) => {
+                self.lists.pop();
+                if self.lists.is_empty() {
+                    self.end_items();
+                }
+            }
+            TagEnd::CodeBlock => {
+                let code = self.code.take().unwrap_or_default();
+                self.blocks.push(Block::Code(code.trim_end_matches('\n').to_string()));
+            }
+            TagEnd::BlockQuote(_) => {
+                self.end_items();
+                let outside = self.outside.pop().unwrap_or_default();
+                let inside = std::mem::replace(&mut self.blocks, outside);
+                self.blocks.push(Block::Quote(inside));
+            }
+            TagEnd::TableCell => {
+                let cell = self.take_spans();
+                if let Some(table) = &mut self.table {
+                    table.row.push(cell);
+                }
+            }
+            TagEnd::TableHead => {
+                if let Some(table) = &mut self.table {
+                    table.head = std::mem::take(&mut table.row);
+                }
+            }
+            TagEnd::TableRow => {
+                if let Some(table) = &mut self.table {
+                    let row = std::mem::take(&mut table.row);
+                    table.rows.push(row);
+                }
+            }
+            TagEnd::Table => {
+                if let Some(Table { head, rows, .. }) = self.table.take() {
+                    self.blocks.push(Block::Table { head, rows });
+                }
+                self.end_buttons();
+            }
+            _ => {}
+        }
+        self.restyle();
+    }
+
+    fn text(&mut self, text: &str) {
+        if let Some(code) = &mut self.code {
+            code.push_str(text);
+            return;
+        }
+        let link = match &mut self.link {
+            Some(Link::Button(button)) => {
+                button.label.push_str(text);
+                return;
+            }
+            Some(Link::Web(url)) => Some(url.clone()),
+            Some(Link::Neither) | None => None,
+        };
+        match self.spans.last_mut() {
+            Some(last) if last.style == self.style && last.link == link => last.text.push_str(text),
+            _ => self.spans.push(Span { text: text.to_string(), style: self.style, link }),
+        }
+    }
+
+    fn restyle(&mut self) {
+        self.style = Style {
+            bold: self.bold > 0,
+            italic: self.italic > 0,
+            strike: self.strike > 0,
+            code: false,
+        };
+    }
+
+    fn end_item(&mut self) {
+        if let Some(number) = self.item.take() {
+            let indent = (self.lists.len().saturating_sub(1)).min(INDENT_MAX.into()) as u8;
+            let text = self.take_spans();
+            self.items.push(Item { indent, number, text });
+        }
+    }
+
+    fn end_items(&mut self) {
+        self.end_item();
+        let items = std::mem::take(&mut self.items);
+        if !items.is_empty() {
+            self.blocks.push(Block::List(items));
+        }
+        self.end_buttons();
+    }
+
+    fn push_text(&mut self, block: Block) {
+        let is_empty = match &block {
+            Block::Heading { text, .. } | Block::Paragraph(text) => plain(text).trim().is_empty(),
+            _ => false,
+        };
+        if !is_empty {
+            self.blocks.push(block);
+        }
+        self.end_buttons();
+    }
+
+    /// Buttons stand under the block that they were written in; those of neighbours together.
+    fn end_buttons(&mut self) {
+        let buttons = std::mem::take(&mut self.buttons);
+        match self.blocks.last_mut() {
+            _ if buttons.is_empty() => {}
+            Some(Block::Buttons(before)) => before.extend(buttons),
+            _ => self.blocks.push(Block::Buttons(buttons)),
+        }
+    }
+
+    /// What was read since the last block, without space at its ends.
+    fn take_spans(&mut self) -> Vec<Span> {
+        let mut spans = std::mem::take(&mut self.spans);
+        if let Some(first) = spans.first_mut() {
+            first.text.replace_range(..first.text.len() - first.text.trim_start().len(), "");
+        }
+        if let Some(last) = spans.last_mut() {
+            last.text.truncate(last.text.trim_end().len());
+        }
+        spans.retain(|span| !span.text.is_empty());
+        spans
+    }
+
+    fn flush(&mut self) {
+        self.end_items();
+        if !self.spans.is_empty() {
+            let spans = self.take_spans();
+            self.push_text(Block::Paragraph(spans));
+        }
+    }
+}
+
+fn link(destination: &str) -> Link {
+    if let Some(words) = destination.strip_prefix("idp:") {
+        return Link::Button(Button { label: String::new(), words: words.trim().to_string() });
+    }
+    match url::Url::parse(destination) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.username().is_empty() => {
+            Link::Web(url.into())
+        }
+        _ => Link::Neither,
+    }
+}
+
+fn number(level: HeadingLevel) -> u8 {
+    match level {
+        HeadingLevel::H1 => 1,
+        HeadingLevel::H2 => 2,
+        HeadingLevel::H3 => 3,
+        HeadingLevel::H4 => 4,
+        HeadingLevel::H5 => 5,
+        HeadingLevel::H6 => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Untrusted, button};
+
+    fn text(text: &str) -> Span {
+        Span { text: text.into(), ..Span::default() }
+    }
+
+    #[test]
+    fn a_paragraph_has_styles_and_links() {
+        let bold = Span { style: Style { bold: true, ..Style::default() }, ..text("team") };
+        let link = Span { link: Some("https://acme.example/".into()), ..text("docs") };
+        assert_eq!(
+            read("The **team** of [docs](https://acme.example)"),
+            [Block::Paragraph(vec![text("The "), bold, text(" of "), link])]
+        );
+    }
+
+    #[test]
+    fn links_to_commands_are_buttons_under_their_block() {
+        let markdown =
+            format!("Owned.\n\n{} {}", button("Show", "show a"), button("Why", "path a b"));
+        let buttons = vec![
+            Button { label: "Show".into(), words: "show a".into() },
+            Button { label: "Why".into(), words: "path a b".into() },
+        ];
+        assert_eq!(
+            read(&markdown),
+            [Block::Paragraph(vec![text("Owned.")]), Block::Buttons(buttons)]
+        );
+    }
+
+    #[test]
+    fn what_is_no_link_is_text() {
+        for no_link in ["[a](javascript:x)", "[a](slack://x)", "[a](https://good@evil.example)"] {
+            assert_eq!(read(no_link), [Block::Paragraph(vec![text("a")])], "{no_link}");
+        }
+        assert_eq!(read("<b>x</b>"), [Block::Paragraph(vec![text("<b>x</b>")])]);
+    }
+
+    #[test]
+    fn lists_are_flat() {
+        let item = |indent, number, it| Item { indent, number, text: vec![text(it)] };
+        assert_eq!(
+            read("- a\n  - b\n- c\n\ntext\n\n3. d\n4. e"),
+            [
+                Block::List(vec![item(0, None, "a"), item(1, None, "b"), item(0, None, "c")]),
+                Block::Paragraph(vec![text("text")]),
+                Block::List(vec![item(0, Some(3), "d"), item(0, Some(4), "e")]),
+            ]
+        );
+    }
+
+    #[test]
+    fn tables_quotes_and_code_keep_their_shape() {
+        let cell = |it| vec![text(it)];
+        assert_eq!(
+            read("| a | b |\n|---|---|\n| 1 | 2 |\n\n> said\n\n```\nx\n y\n```\n\n---"),
+            [
+                Block::Table {
+                    head: vec![cell("a"), cell("b")],
+                    rows: vec![vec![cell("1"), cell("2")]]
+                },
+                Block::Quote(vec![Block::Paragraph(vec![text("said")])]),
+                Block::Code("x\n y".into()),
+                Block::Divider,
+            ]
+        );
+    }
+
+    #[test]
+    fn untrusted_text_is_one_literal_span() {
+        for hostile in [
+            "<!channel> *bold* _it_ `code` ~~x~~ [a](https://evil.example) <https://evil.example>",
+            "# heading",
+            "- item",
+            "1. item",
+            "> quote",
+            "```",
+            "---",
+            "| a |",
+            "&lt;b&gt; &amp;",
+            "https://evil.example www.evil.example a@evil.example",
+            "![x](y)",
+            "[a]: https://evil.example",
+            "\\*",
+            "a\\",
+            "    code",
+            "\tcode",
+            "+ a",
+            "= \n===",
+        ] {
+            let markdown = Untrusted::from(hostile).to_markdown();
+            let shown = hostile.replace(['\n', '\t'], " ");
+            assert_eq!(read(&markdown), [Block::Paragraph(vec![text(shown.trim())])], "{hostile}");
+        }
+    }
+}

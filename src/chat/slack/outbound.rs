@@ -1,10 +1,484 @@
-//! Slack's outbound.
+//! A reply as Slack shows it: Markdown → Block Kit, within every limit.
+//!
+//! Text goes into `rich_text` and `plain_text`, which Slack does not parse, so nothing in it can mention,
+//! link or format. Only the fallback `text` is parsed; there `&`, `<` and `>` are escaped.
+//! Sources: <https://docs.slack.dev/reference/block-kit/blocks>,
+//! <https://docs.slack.dev/messaging/formatting-message-text>.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use slack_morphism::prelude::{
+    SlackActionBlockElement, SlackActionId, SlackActionsBlock, SlackBlock, SlackBlockButtonElement,
+    SlackBlockPlainText, SlackContextBlock, SlackContextBlockElement, SlackDividerBlock,
+    SlackHeaderBlock, SlackRelaxedUrl, SlackRichTextBlock, SlackRichTextElement,
+    SlackRichTextInlineElement, SlackRichTextLink, SlackRichTextList, SlackRichTextListElement,
+    SlackRichTextListStyle, SlackRichTextPreformatted, SlackRichTextQuote, SlackRichTextSection,
+    SlackRichTextStyle, SlackRichTextText,
+};
+use unicode_segmentation::UnicodeSegmentation;
 
-use crate::conversation::Reply;
+use crate::chat::markdown::{self, Block, Button, Item, Span, Style};
+use crate::conversation::{Audience, Reply};
+
+/// Slack takes 50.
+pub const BLOCKS_MAX: usize = 50;
+/// Slack refuses a message of more than about 13,200 characters, which no page of it says.
+pub const MESSAGE_CHARACTERS_MAX: usize = 12_000;
+/// Slack takes 3,000 in a text of a section or context; the same for a block of rich text.
+pub const BLOCK_CHARACTERS_MAX: usize = 3_000;
+pub const HEADER_CHARACTERS_MAX: usize = 150;
+pub const BUTTONS_MAX: usize = 25;
+pub const BUTTON_LABEL_CHARACTERS_MAX: usize = 75;
+pub const BUTTON_VALUE_CHARACTERS_MAX: usize = 2_000;
+pub const LINK_CHARACTERS_MAX: usize = 2_048;
+/// The fallback is read by screen readers and in notifications, where the beginning is enough.
+pub const FALLBACK_CHARACTERS_MAX: usize = 1_000;
+/// Before what is too long, and before what it was cut to.
+const CUT: &str = "…";
+/// The widest column of a table that is not cut.
+const COLUMN_CHARACTERS_MAX: usize = 60;
 
 /// The message that shows `reply`: `{"text", "blocks", "response_type", …}`, within every limit of Slack.
-pub fn message(_reply: &Reply) -> Value {
-    todo!()
+pub fn message(reply: &Reply) -> Value {
+    let tree = markdown::read(&reply.markdown);
+    let blocks = serde_json::to_value(blocks(&tree)).unwrap_or_default();
+    json!({
+        "response_type": match reply.audience {
+            Audience::Channel => "in_channel",
+            Audience::Asker => "ephemeral",
+        },
+        "text": fallback(&tree),
+        "blocks": blocks,
+        "parse": "none",
+        "link_names": false,
+        "unfurl_links": false,
+        "unfurl_media": false,
+    })
+}
+
+/// The blocks that show `tree`. What does not fit is counted in the last one.
+fn blocks(tree: &[Block]) -> Vec<SlackBlock> {
+    let mut page = Page::default();
+    tree.iter().for_each(|block| page.show(block));
+    page.end()
+}
+
+#[derive(Default)]
+struct Page {
+    blocks: Vec<SlackBlock>,
+    /// Neighbouring paragraphs, lists and quotes share a block.
+    rich: Vec<SlackRichTextElement>,
+    rich_characters: usize,
+    characters: usize,
+    buttons: usize,
+    /// How many blocks, points and rows found no place.
+    left_out: usize,
+}
+
+impl Page {
+    fn show(&mut self, block: &Block) {
+        match block {
+            Block::Heading { level: 1 | 2, text } => self.heading(&markdown::plain(text)),
+            Block::Heading { text, .. } => {
+                let bold = |span: &Span| Span {
+                    style: Style { bold: true, ..span.style },
+                    ..span.clone()
+                };
+                self.paragraph(&text.iter().map(bold).collect::<Vec<Span>>());
+            }
+            Block::Paragraph(text) if text.iter().all(|span| span.style.italic) => {
+                self.small_print(&markdown::plain(text));
+            }
+            Block::Paragraph(text) => self.paragraph(text),
+            Block::List(items) => items.iter().for_each(|item| self.item(item)),
+            Block::Quote(blocks) => self.quote(blocks),
+            Block::Code(text) => self.lines(text.lines().map(str::to_string).collect()),
+            Block::Table { head, rows } => self.lines(aligned(head, rows)),
+            Block::Divider => self.block(SlackDividerBlock::new().into(), 0),
+            Block::Buttons(buttons) => self.actions(buttons),
+        }
+    }
+
+    /// Whether `characters` more find a place, in one block more at most.
+    fn fits(&mut self, characters: usize) -> bool {
+        // One block is kept for the count of what was left out, one for the rich text that is open.
+        let fits = self.characters + characters <= MESSAGE_CHARACTERS_MAX
+            && self.blocks.len() + 2 < BLOCKS_MAX;
+        self.left_out += usize::from(!fits);
+        fits
+    }
+
+    fn block(&mut self, block: SlackBlock, characters: usize) {
+        self.end_rich();
+        if self.fits(characters) {
+            self.characters += characters;
+            self.blocks.push(block);
+        }
+    }
+
+    fn heading(&mut self, text: &str) {
+        let text = cut(text, HEADER_CHARACTERS_MAX);
+        let characters = measure(&text);
+        self.block(SlackHeaderBlock::new(plain_text(text).into()).into(), characters);
+    }
+
+    fn small_print(&mut self, text: &str) {
+        let text = cut(text, BLOCK_CHARACTERS_MAX);
+        let characters = measure(&text);
+        let element = SlackContextBlockElement::Plain(plain_text(text));
+        self.block(SlackContextBlock::new(vec![element]).into(), characters);
+    }
+
+    fn actions(&mut self, buttons: &[Button]) {
+        for buttons in buttons.chunks(BUTTONS_MAX) {
+            let first = self.buttons;
+            self.buttons += buttons.len();
+            let shown: Vec<SlackActionBlockElement> = (first..)
+                .zip(buttons)
+                // A value that is cut would say something else: such a button is none.
+                .filter(|(_, button)| measure(&button.words) <= BUTTON_VALUE_CHARACTERS_MAX)
+                .map(|(number, button)| action(number, button).into())
+                .collect();
+            self.left_out += buttons.len() - shown.len();
+            if !shown.is_empty() {
+                let characters =
+                    buttons.iter().map(|it| measure(&it.label).min(BUTTON_LABEL_CHARACTERS_MAX));
+                self.block(SlackActionsBlock::new(shown).into(), characters.sum());
+            }
+        }
+    }
+
+    fn paragraph(&mut self, text: &[Span]) {
+        let Some(mut elements) = self.inline(text) else { return };
+        if !self.rich.is_empty() {
+            elements.insert(0, SlackRichTextText::new("\n".into()).into());
+        }
+        self.rich.push(SlackRichTextSection::new(elements).into());
+    }
+
+    fn item(&mut self, item: &Item) {
+        let Some(elements) = self.inline(&item.text) else { return };
+        let element = SlackRichTextListElement::Section(SlackRichTextSection::new(elements));
+        let (style, offset) = match item.number {
+            Some(number) => (SlackRichTextListStyle::Ordered, number.checked_sub(1)),
+            None => (SlackRichTextListStyle::Bullet, None),
+        };
+        let indent = u64::from(item.indent);
+        match self.rich.last_mut() {
+            Some(SlackRichTextElement::List(list))
+                if list.style == style && list.indent == Some(indent) =>
+            {
+                list.elements.push(element);
+            }
+            _ => {
+                let list = SlackRichTextList::new(style, vec![element]).with_indent(indent);
+                let list = match offset.filter(|offset| *offset > 0) {
+                    Some(offset) => list.with_offset(offset),
+                    None => list,
+                };
+                self.rich.push(list.into());
+            }
+        }
+    }
+
+    fn quote(&mut self, blocks: &[Block]) {
+        let mut text: Vec<Span> = Vec::new();
+        for block in blocks {
+            if !text.is_empty() {
+                text.push(Span { text: "\n".into(), ..Span::default() });
+            }
+            text.extend(spans(block));
+        }
+        if let Some(elements) = self.inline(&text) {
+            self.rich.push(SlackRichTextQuote::new(elements).into());
+        }
+    }
+
+    /// Lines in letters of one width, as many as find a place.
+    fn lines(&mut self, lines: Vec<String>) {
+        let mut text = String::new();
+        let mut room = BLOCK_CHARACTERS_MAX.min(MESSAGE_CHARACTERS_MAX - self.characters);
+        for line in lines {
+            let line = cut(&line, BLOCK_CHARACTERS_MAX - 1);
+            let characters = measure(&line) + 1;
+            if characters > room {
+                self.left_out += 1;
+                room = 0;
+                continue;
+            }
+            room -= characters;
+            text.push_str(&line);
+            text.push('\n');
+        }
+        if let Some(elements) =
+            self.inline(&[Span { text: text.trim_end().into(), ..Span::default() }])
+        {
+            self.rich.push(SlackRichTextPreformatted::new(elements).into());
+        }
+    }
+
+    /// `text` as Slack's elements, with its characters counted; `None` when there is none or no place for it.
+    fn inline(&mut self, text: &[Span]) -> Option<Vec<SlackRichTextInlineElement>> {
+        let whole: usize = text.iter().map(|span| measure(&span.text)).sum();
+        let characters = whole.min(BLOCK_CHARACTERS_MAX) + 1;
+        if whole == 0 {
+            return None;
+        }
+        if self.rich_characters + characters > BLOCK_CHARACTERS_MAX {
+            self.end_rich();
+        }
+        if !self.fits(characters) {
+            return None;
+        }
+        self.characters += characters;
+        self.rich_characters += characters;
+        let mut room = characters - 1;
+        let mut elements = Vec::with_capacity(text.len());
+        for span in text {
+            if room == 0 {
+                break;
+            }
+            let shown = cut(&span.text, room);
+            room -= measure(&shown);
+            elements.push(element(shown, span));
+        }
+        Some(elements)
+    }
+
+    fn end_rich(&mut self) {
+        self.rich_characters = 0;
+        if !self.rich.is_empty() {
+            let elements = std::mem::take(&mut self.rich);
+            self.blocks.push(SlackRichTextBlock::new(elements).into());
+        }
+    }
+
+    fn end(mut self) -> Vec<SlackBlock> {
+        self.end_rich();
+        if self.left_out > 0 {
+            let text =
+                plain_text(format!("{CUT} and {} more that find no place here", self.left_out));
+            let element = SlackContextBlockElement::Plain(text);
+            self.blocks.push(SlackContextBlock::new(vec![element]).into());
+        }
+        self.blocks
+    }
+}
+
+fn action(number: usize, button: &Button) -> SlackBlockButtonElement {
+    let label = match button.label.trim() {
+        "" => button.words.as_str(),
+        label => label,
+    };
+    let label = plain_text(cut(label, BUTTON_LABEL_CHARACTERS_MAX));
+    SlackBlockButtonElement::new(label.into())
+        .with_action_id(SlackActionId(format!("idp:{number}")))
+        .with_value(button.words.clone())
+}
+
+fn element(text: String, span: &Span) -> SlackRichTextInlineElement {
+    let style = style(span.style);
+    match &span.link {
+        Some(url) if measure(url) <= LINK_CHARACTERS_MAX => {
+            let mut link = SlackRichTextLink::new(SlackRelaxedUrl(url.clone())).with_text(text);
+            link.style = style;
+            link.into()
+        }
+        _ => SlackRichTextText { text, style }.into(),
+    }
+}
+
+fn style(style: Style) -> Option<SlackRichTextStyle> {
+    if style == Style::default() {
+        return None;
+    }
+    let Style { bold, italic, strike, code } = style;
+    let mut shown = SlackRichTextStyle::new();
+    shown.bold = bold.then_some(true);
+    shown.italic = italic.then_some(true);
+    shown.strike = strike.then_some(true);
+    shown.code = code.then_some(true);
+    Some(shown)
+}
+
+fn plain_text(text: String) -> SlackBlockPlainText {
+    SlackBlockPlainText::new(text).with_emoji(false)
+}
+
+/// The text of a block within another.
+fn spans(block: &Block) -> Vec<Span> {
+    let text = |text: String| vec![Span { text, ..Span::default() }];
+    match block {
+        Block::Heading { text, .. } | Block::Paragraph(text) => text.clone(),
+        Block::List(items) => {
+            let lines = items.iter().map(|item| format!("• {}", markdown::plain(&item.text)));
+            text(lines.collect::<Vec<String>>().join("\n"))
+        }
+        Block::Table { head, rows } => text(aligned(head, rows).join("\n")),
+        Block::Code(code) => text(code.clone()),
+        Block::Quote(blocks) => blocks.iter().flat_map(spans).collect(),
+        Block::Divider | Block::Buttons(_) => Vec::new(),
+    }
+}
+
+/// The rows of a table as lines, their columns one below the other.
+fn aligned(head: &[Vec<Span>], rows: &[Vec<Vec<Span>>]) -> Vec<String> {
+    let all = std::iter::once(head).chain(rows.iter().map(Vec::as_slice));
+    let rows: Vec<Vec<String>> = all
+        .map(|row| {
+            let cells = row.iter().map(|cell| markdown::plain(cell).replace('\n', " "));
+            cells.map(|cell| cut(&cell, COLUMN_CHARACTERS_MAX)).collect()
+        })
+        .collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|it| graphemes(it)).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells =
+            cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width - graphemes(cell))));
+        cells.collect::<Vec<String>>().join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn graphemes(text: &str) -> usize {
+    text.graphemes(true).count()
+}
+
+/// The text of a message for those who do not see its blocks; Slack parses it, so it is escaped.
+fn fallback(tree: &[Block]) -> String {
+    let mut text = String::new();
+    for block in tree {
+        let line: String = spans(block).iter().map(|span| span.text.as_str()).collect();
+        if !line.is_empty() {
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            text.push_str(&line);
+        }
+        if text.len() > 4 * FALLBACK_CHARACTERS_MAX {
+            break;
+        }
+    }
+    escaped(&cut(&text, FALLBACK_CHARACTERS_MAX))
+}
+
+/// `text` so that Slack's parser shows it as it is: no mention, no link, no formatting.
+///
+/// Slack reads `@here` and the like only with `link_names`, which no message of ours sets; a word joiner
+/// keeps them and bare addresses from ever being read so.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '@' | '#' | '*' | '_' | '~' | '`' | ':' => {
+                out.push(character);
+                out.push('\u{2060}');
+            }
+            '.' => out.push_str(".\u{2060}"),
+            it => out.push(it),
+        }
+    }
+    out
+}
+
+/// The larger of the two counts that Slack may mean by a character.
+pub fn measure(text: &str) -> usize {
+    // A character of the upper planes is two units of UTF-16, so these are never fewer than characters.
+    text.encode_utf16().count()
+}
+
+/// The beginning of `text` of at most `characters_max`, cut between two graphemes and marked as cut.
+fn cut(text: &str, characters_max: usize) -> String {
+    if measure(text) <= characters_max {
+        return text.to_string();
+    }
+    let mut room = characters_max.saturating_sub(measure(CUT));
+    let mut kept = String::new();
+    for grapheme in text.graphemes(true) {
+        let characters = measure(grapheme);
+        if characters > room {
+            break;
+        }
+        room -= characters;
+        kept.push_str(grapheme);
+    }
+    if characters_max > 0 {
+        kept.push_str(CUT);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::button;
+
+    fn shown(markdown: &str) -> Value {
+        message(&Reply::markdown(markdown))
+    }
+
+    #[test]
+    fn a_reply_is_rich_text_with_buttons_below() {
+        let markdown = format!(
+            "## payment-api\n\nOwned by **payments**.\n\n- a\n- b\n\n{}\n\n_as of now_",
+            button("Show", "show a")
+        );
+        let message = shown(&markdown);
+        assert_eq!(message["response_type"], "ephemeral");
+        assert_eq!(
+            message["blocks"],
+            json!([
+                { "type": "header", "text": { "type": "plain_text", "text": "payment-api", "emoji": false } },
+                { "type": "rich_text", "elements": [
+                    { "type": "rich_text_section", "elements": [
+                        { "type": "text", "text": "Owned by " },
+                        { "type": "text", "text": "payments", "style": { "bold": true } },
+                        { "type": "text", "text": "." },
+                    ]},
+                    { "type": "rich_text_list", "style": "bullet", "indent": 0, "elements": [
+                        { "type": "rich_text_section", "elements": [{ "type": "text", "text": "a" }] },
+                        { "type": "rich_text_section", "elements": [{ "type": "text", "text": "b" }] },
+                    ]},
+                ]},
+                { "type": "actions", "elements": [{
+                    "type": "button", "action_id": "idp:0", "value": "show a",
+                    "text": { "type": "plain_text", "text": "Show", "emoji": false },
+                }]},
+                { "type": "context", "elements": [
+                    { "type": "plain_text", "text": "as of now", "emoji": false },
+                ]},
+            ])
+        );
+    }
+
+    #[test]
+    fn columns_stand_one_below_the_other() {
+        let message = shown("| name | n |\n|---|---|\n| orders | 3 |\n| a | 12 |");
+        let text = &message["blocks"][0]["elements"][0]["elements"][0]["text"];
+        assert_eq!(text, "name    n\norders  3\na       12");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_graphemes_and_counted() {
+        assert_eq!(cut("añ\u{301}b", 3), "a…");
+        assert_eq!(cut("👩‍👩‍👧 family", 4), "…");
+        let many: String = (0..200).map(|number| format!("para {number}\n\n---\n\n")).collect();
+        let message = shown(&many);
+        let blocks = message["blocks"].as_array().unwrap();
+        assert!(blocks.len() <= BLOCKS_MAX);
+        let last = blocks.last().unwrap()["elements"][0]["text"].as_str().unwrap();
+        assert!(
+            last.starts_with("… and ") && last.ends_with(" more that find no place here"),
+            "{last}"
+        );
+    }
+
+    #[test]
+    fn the_fallback_mentions_nobody() {
+        let text = shown("\\<\\!channel\\> \\@here")["text"].as_str().unwrap().to_string();
+        assert_eq!(text, "&lt;!channel&gt; @\u{2060}here");
+    }
 }
