@@ -8,6 +8,7 @@ use idp::catalog::{Descriptor, Problem, Severity};
 use serde_json::Value;
 
 /// Fixtures shared by several projects; they lie beside the checkout and are never copied into it.
+#[expect(clippy::disallowed_methods, reason = "where fixtures lie is no setting of idp")]
 pub fn shared(path: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("IDP_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);

@@ -15,4 +15,5 @@ mod descriptors;
 mod directory;
 mod egress;
 mod git_source;
+mod hostile_files;
 mod slack_client;

@@ -14,7 +14,7 @@ use serde_json::{Map, Number, Value};
 /// How deep lists and mappings may lie in each other.
 const DEPTH_MAX: usize = 64;
 /// The most values in one file. A file of 1 MiB could have half a million, too many to keep in memory.
-const VALUES_MAX: usize = 300_000;
+const VALUES_MAX: usize = 200_000;
 /// The most values in one file that anchors keep and aliases repeat.
 const COPIED_VALUES_MAX: usize = 100_000;
 /// The most bytes of text in one file that anchors keep and aliases repeat.
@@ -77,6 +77,8 @@ pub enum Reason {
     DuplicateKey(String),
     #[error("The anchor of this alias contains the alias itself.")]
     Circle,
+    #[error("A list or a mapping stands where a key should.")]
+    KeyIsNoText,
     #[error("This text has a NUL character.")]
     Nul,
     #[error("`<<` takes a mapping or a list of mappings.")]
@@ -268,8 +270,11 @@ impl<'text> Iterator for Documents<'text> {
                 });
             }
         };
+        let values = self.values;
         let root = self.compose();
         if root.is_err() {
+            // They are not kept. Reading them took no longer than their text.
+            self.values = values;
             self.resume();
         } else {
             self.read_to = self.next_start();
@@ -404,7 +409,7 @@ impl Open {
             Content::List(items) => items.push(node),
             Content::Mapping(entries) => match self.key.take() {
                 None if merges => self.key = Some((String::new(), MERGE)),
-                None => self.key = Some((key(&node), node.at)),
+                None => self.key = Some((key(&node)?, node.at)),
                 Some((_, MERGE)) => merge(&mut self.merged, node)?,
                 Some((key, key_at)) => entries.push(Entry { key, key_at, value: node }),
             },
@@ -467,12 +472,17 @@ fn first_twice(entries: &[Entry]) -> Option<&Entry> {
         .min_by_key(|entry| entry.key_at)
 }
 
-/// Keys are text in JSON: `1` is `"1"`, a mapping as key is its JSON.
-fn key(node: &Node) -> String {
+/// Keys are text in JSON: `1` is `"1"`. Lists and mappings are none: as JSON within JSON they would
+/// double in length with each level.
+fn key(node: &Node) -> Result<String, Broken> {
     match &node.content {
-        Content::Null => String::new(),
-        Content::Text(text) => text.clone(),
-        _ => node.clone().into_json().to_string(),
+        Content::Null => Ok(String::new()),
+        Content::Bool(it) => Ok(it.to_string()),
+        Content::Number(it) => Ok(it.to_string()),
+        Content::Text(it) => Ok(it.clone()),
+        Content::List(_) | Content::Mapping(_) => {
+            Err(Broken { at: node.at, reason: Reason::KeyIsNoText })
+        }
     }
 }
 
@@ -586,4 +596,228 @@ fn syntax(error: ScanError) -> Broken {
         kind => Reason::Syntax(kind.clone()),
     };
     Broken { at, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn roots(text: &str) -> Vec<Result<Value, Reason>> {
+        documents(text)
+            .map(|it| it.root.map(Node::into_json).map_err(|broken| broken.reason))
+            .collect()
+    }
+
+    fn value(text: &str) -> Value {
+        match documents(text).next().unwrap().root {
+            Ok(root) => root.into_json(),
+            Err(broken) => panic!("{broken:?}"),
+        }
+    }
+
+    fn broken(text: &str) -> Broken {
+        documents(text).next().unwrap().root.unwrap_err()
+    }
+
+    fn at(line: u32, column: u32) -> Position {
+        Position { line, column }
+    }
+
+    #[test]
+    fn scalars_are_read_by_the_core_schema() {
+        for (written, read) in [
+            ("no", json!("no")),
+            ("yes", json!("yes")),
+            ("On", json!("On")),
+            ("true", json!(true)),
+            ("FALSE", json!(false)),
+            ("tRue", json!("tRue")),
+            ("~", json!(null)),
+            ("Null", json!(null)),
+            ("", json!(null)),
+            ("''", json!("")),
+            ("1:30", json!("1:30")),
+            ("2026-11-25", json!("2026-11-25")),
+            ("0123", json!(123)),
+            ("0o17", json!(15)),
+            ("0xff", json!(255)),
+            ("0x", json!("0x")),
+            ("+7", json!(7)),
+            ("1_000", json!("1_000")),
+            ("1.10", json!(1.1)),
+            ("1.10.2", json!("1.10.2")),
+            (".5", json!(0.5)),
+            (".", json!(".")),
+            ("--", json!("--")),
+            ("1e3", json!(1000.0)),
+            ("1e", json!("1e")),
+            ("e1", json!("e1")),
+            (".nan", json!(null)),
+            ("-.inf", json!(null)),
+            ("inf", json!("inf")),
+            ("nan", json!("nan")),
+            ("'12'", json!("12")),
+            ("!!str 12", json!("12")),
+            ("!!int \"12\"", json!(12)),
+            ("!!binary aGk=", json!("aGk=")),
+            ("!mine 12", json!("12")),
+        ] {
+            assert_eq!(value(&format!("it: {written}"))["it"], read, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_kept_exactly_or_as_text() {
+        for (written, read) in [
+            ("9007199254740993", "9007199254740993"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("18446744073709551616", "\"18446744073709551616\""),
+            ("1e400", "\"1e400\""),
+            ("-1e400", "\"-1e400\""),
+            ("-0", "0"),
+            ("-0.0", "-0.0"),
+            ("0xfffffffffffffffff", "\"0xfffffffffffffffff\""),
+        ] {
+            assert_eq!(value(&format!("it: {written}"))["it"].to_string(), read, "{written}");
+        }
+    }
+
+    #[test]
+    fn everything_knows_where_it_stands() {
+        let text = "a: 1\nb:\n  - x\n  - ü: [p, *q]\n".replace("*q", "r");
+        let root = documents(&text).next().unwrap().root.unwrap();
+        let list = root.entry("b").unwrap();
+        assert_eq!((root.at, list.key_at), (at(1, 1), at(2, 1)));
+        assert_eq!(list.value.items()[0].at, at(3, 5));
+        let inner = &list.value.items()[1].entries()[0];
+        assert_eq!((inner.key_at, inner.value.items()[1].at), (at(4, 5), at(4, 12)));
+    }
+
+    #[test]
+    fn a_broken_document_costs_no_neighbour() {
+        for bad in [
+            "a: [1, 2",
+            "a: \"open",
+            "a: 'open",
+            "a: b: c",
+            "a: 1\na: 2",
+            "x:\n\ta: 1",
+            "a: *nobody",
+            "%bad directive",
+            "{%- if x %}\na: 1",
+            "a: |\n text\n---b",
+            "a: &x [*x]",
+            "- a\nb: c",
+        ] {
+            let read = roots(&format!("---\nfirst: 1\n---\n{bad}\n---\nlast: 1\n"));
+            assert_eq!(read.len(), 3, "{bad}: {read:?}");
+            assert_eq!(read[0], Ok(json!({"first": 1})), "{bad}");
+            assert!(read[1].is_err(), "{bad}: {read:?}");
+            assert_eq!(read[2], Ok(json!({"last": 1})), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_document_has_its_own_text() {
+        let texts: Vec<String> = documents("# head\na: 1\n---\nb: [\n---\nc: 3\n...\n")
+            .map(|it| it.text.trim().to_string())
+            .collect();
+        assert_eq!(texts, ["a: 1", "---\nb: [", "---\nc: 3\n..."]);
+    }
+
+    #[test]
+    fn a_key_stands_once() {
+        assert_eq!(
+            broken("a: 1\nb: {c: 1, d: 2, c: 3}\n"),
+            Broken { at: at(2, 17), reason: Reason::DuplicateKey("c".into()) }
+        );
+        let many: String = (0..100).map(|it| format!("k{it}: 1\n")).collect();
+        assert_eq!(
+            broken(&format!("{many}k7: 2\nk8: 2\n")),
+            Broken { at: at(101, 1), reason: Reason::DuplicateKey("k7".into()) }
+        );
+        assert!(value(&many).is_object());
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_repeat_what_they_name() {
+        let text = "base: &base {a: 1, b: 2}\nmore: &more {b: 3, c: 4}\n\
+                    list: [*base]\none: {<<: *base, b: 9}\ntwo: {<<: [*base, *more]}\n";
+        let read = value(text);
+        assert_eq!(read["list"], json!([{"a": 1, "b": 2}]));
+        assert_eq!(read["one"], json!({"b": 9, "a": 1}));
+        assert_eq!(read["two"], json!({"a": 1, "b": 2, "c": 4}));
+        assert_eq!(value("it: {\"<<\": 1}")["it"], json!({"<<": 1}));
+        assert_eq!(broken("it: {<<: 1}").reason, Reason::Merge);
+    }
+
+    #[test]
+    fn an_alias_inside_its_own_anchor_is_refused() {
+        assert_eq!(broken("a: &a\n  b: *a\n"), Broken { at: at(2, 6), reason: Reason::Circle });
+    }
+
+    /// `levels` lists, each with nine aliases of the one before.
+    fn bomb(levels: usize) -> String {
+        let mut text = "l0: &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_string();
+        for level in 1..levels {
+            let aliases = vec![format!("*l{}", level - 1); 9].join(", ");
+            text.push_str(&format!("l{level}: &l{level} [{aliases}]\n"));
+        }
+        text
+    }
+
+    #[test]
+    fn what_aliases_repeat_is_bounded() {
+        assert_eq!(broken(&bomb(10)).reason, Reason::TooManyCopies);
+        // The same text does grow ninefold a level: the bound is what stops it.
+        let length = |levels| value(&bomb(levels)).to_string().len();
+        assert!(length(4) > 8 * length(3));
+        let long = "x".repeat(100_000);
+        let quadratic = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 1000].join(", "));
+        assert_eq!(broken(&quadratic).reason, Reason::TooManyCopies);
+    }
+
+    #[test]
+    fn bombs_share_one_allowance_and_their_neighbours_need_none() {
+        let text = format!("{}last: 1\n", format!("{}---\n", bomb(10)).repeat(50));
+        let read = roots(&text);
+        assert_eq!(read.len(), 51);
+        assert!(read[..50].iter().all(|it| *it == Err(Reason::TooManyCopies)));
+        assert_eq!(read[50], Ok(json!({"last": 1})));
+    }
+
+    #[test]
+    fn depth_is_bounded_with_aliases_too() {
+        let nested = |depth: usize| format!("it: {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(value(&nested(DEPTH_MAX - 1)).is_object());
+        assert_eq!(broken(&nested(DEPTH_MAX + 1)).reason, Reason::TooDeep);
+        let mut chain = "- &a0 [x]\n".to_string();
+        for link in 1..1000 {
+            chain.push_str(&format!("- &a{link} [*a{}]\n", link - 1));
+        }
+        assert_eq!(broken(&chain).reason, Reason::TooDeep);
+    }
+
+    #[test]
+    fn values_are_counted() {
+        let many = format!("[{}]", "a,".repeat(VALUES_MAX + 1));
+        let read = roots(&format!("{many}\n---\nlast: 1\n"));
+        assert_eq!(read, [Err(Reason::TooManyValues), Ok(json!({"last": 1}))]);
+    }
+
+    #[test]
+    fn nul_is_refused() {
+        assert_eq!(broken(r#"a: "x\0y""#), Broken { at: at(1, 4), reason: Reason::Nul });
+    }
+
+    #[test]
+    fn json_is_yaml() {
+        assert_eq!(
+            value("{\n\t\"a\": [1, \"\\u00fc\", null],\n\t\"b\": {\"c\": false}\n}"),
+            json!({"a": [1, "ü", null], "b": {"c": false}})
+        );
+    }
 }

@@ -25,6 +25,15 @@ pub struct Identity {
     pub built_in: Option<&'static Kind>,
 }
 
+impl Identity {
+    /// Whether it is a built-in kind in a version that we do not know, or with its name in another case.
+    pub fn is_foreign(&self) -> bool {
+        self.built_in.is_some_and(|kind| {
+            kind.name != self.kind || !kind.api_versions.contains(&self.api_version.as_str())
+        })
+    }
+}
+
 /// Checks all of `root` except `spec`; `None` when it cannot be told who it is about.
 ///
 /// From then on the problems name the entity.
@@ -107,7 +116,7 @@ fn check_kind(root: &Node, identity: &Identity, findings: &mut Findings<'_>) {
             format!("The kind `{}` is written `{}`.", quoted(kind), built_in.name),
             format!("Write `kind: {}`.", built_in.name),
         ),
-        Some(built_in) if !built_in.api_versions.contains(&api_version.as_str()) => findings.add(
+        Some(built_in) if identity.is_foreign() => findings.add(
             Rule::ApiVersion,
             place("apiVersion"),
             format!("`{}` is no version of the kind `{kind}`.", quoted(api_version)),

@@ -55,6 +55,8 @@ fn relation(
     findings: &mut Findings<'_>,
 ) -> Option<Relation> {
     match EntityRef::parse(text, relates.default_kind, namespace) {
+        // `shape` tells of it.
+        _ if text.is_empty() => None,
         Ok(target) => Some(Relation { kind: relates.by, target, bare: false }),
         Err(ReferenceError::NoKind { .. }) => {
             let name = quoted(text);

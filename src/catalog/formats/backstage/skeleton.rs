@@ -20,15 +20,13 @@ pub fn has_no_name_yet(root: &Node) -> bool {
     let Some(name) = root.get("metadata").and_then(|metadata| metadata.get("name")) else {
         return false;
     };
-    match name.text() {
-        Some(name) => first_marker(name).is_some(),
-        // `{{ name }}` without quotes is a mapping in a mapping to YAML.
-        None => !name.entries().is_empty(),
-    }
+    name.text().is_some_and(|name| first_marker(name).is_some())
 }
 
-/// Whether a document that is no YAML for `reason` may be a skeleton: its statements (`{%- if … %}`) are not YAML.
+/// Whether a document that is no YAML for `reason` may be a skeleton: neither a statement (`{%- if … %}`) nor a name
+/// without quotes (`{{ name }}`) is YAML.
 pub fn may_be_broken_by(reason: &Reason, text: &str) -> bool {
     let is_template = text.lines().any(|line| line.trim_end() == "kind: Template");
-    matches!(reason, Reason::Syntax(_) | Reason::DuplicateKey(_)) && !is_template
+    matches!(reason, Reason::Syntax(_) | Reason::DuplicateKey(_) | Reason::KeyIsNoText)
+        && !is_template
 }
