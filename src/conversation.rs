@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::Refusal;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
@@ -95,27 +93,6 @@ pub enum Audience {
 impl Reply {
     pub fn markdown(markdown: impl Into<String>) -> Self {
         Reply { markdown: markdown.into(), ..Reply::default() }
-    }
-
-    /// The refusal said to the person, its suggestions as buttons.
-    pub fn refusal(refusal: &Refusal) -> Self {
-        let mut markdown = refusal.to_markdown();
-        let suggestions = refusal.suggestions();
-        if !suggestions.is_empty() {
-            markdown.push_str("\n\n");
-            let buttons: Vec<String> =
-                suggestions.iter().map(|words| button(words, words)).collect();
-            markdown.push_str(&buttons.join(" "));
-        }
-        Reply {
-            markdown,
-            refusal: Some(Refused {
-                code: refusal.code().to_string(),
-                message: refusal.to_string(),
-                suggestions,
-            }),
-            ..Reply::default()
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why something asked for was not done.
 
-use crate::conversation::{Reply, Untrusted};
+use crate::conversation::{Refused, Reply, Untrusted, button};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -93,6 +93,25 @@ impl Refusal {
         }
     }
 
+    /// What the person reads, with the words to type instead as buttons.
+    pub fn to_reply(&self) -> Reply {
+        let suggestions = self.suggestions();
+        let buttons: Vec<String> = suggestions.iter().map(|words| button(words, words)).collect();
+        let markdown = match buttons.is_empty() {
+            true => self.to_markdown(),
+            false => format!("{}\n\n{}", self.to_markdown(), buttons.join(" ")),
+        };
+        Reply {
+            markdown,
+            refusal: Some(Refused {
+                code: self.code().to_string(),
+                message: self.to_string(),
+                suggestions,
+            }),
+            ..Reply::default()
+        }
+    }
+
     /// The message with everything in it literal.
     pub fn to_markdown(&self) -> String {
         Untrusted::from(self.to_string().as_str()).to_markdown()
@@ -103,15 +122,16 @@ impl Error {
     /// What the person reads. A fault is logged here, once, with the reference they are given.
     pub fn into_reply(self) -> Reply {
         match self {
-            Error::Refusal(refusal) => Reply::refusal(&refusal),
+            Error::Refusal(refusal) => refusal.to_reply(),
             Error::Fault(fault) => {
                 let reference = reference();
                 tracing::error!(reference, error = format!("{fault:#}"), "could not answer");
-                Reply::refusal(&Refusal::Unavailable {
+                let refusal = Refusal::Unavailable {
                     what: "This".into(),
                     why: "something broke on our side".into(),
                     next: format!("Tell the platform team the reference {reference}."),
-                })
+                };
+                refusal.to_reply()
             }
         }
     }
