@@ -27,7 +27,8 @@ pub enum Logs {
 /// A log file that cannot be made.
 pub fn start(logs: Logs, config: &Config) -> anyhow::Result<()> {
     let default = match logs {
-        Logs::Server | Logs::File => "info",
+        // The database's notices say that what should be there is there.
+        Logs::Server | Logs::File => "info,sqlx=warn",
         Logs::Command => "warn",
     };
     let filter = config.log.filter.as_deref().unwrap_or(default);

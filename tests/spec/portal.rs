@@ -14,7 +14,11 @@ struct Broken {
 }
 
 /// A portal whose `idp.yaml` is broken on `line`.
-const fn settings(text: &'static [(&'static str, &'static str)], line: u32, rule: &'static str) -> Broken {
+const fn settings(
+    text: &'static [(&'static str, &'static str)],
+    line: u32,
+    rule: &'static str,
+) -> Broken {
     Broken { files: text, file: "idp.yaml", line, rule }
 }
 
@@ -29,7 +33,7 @@ const BROKEN_SETTINGS: &[Broken] = &[
     settings(idp_yaml!("organisation: [Acme\n"), 1, "yaml"),
     settings(idp_yaml!("organisation: Acme\n refresh: 5m\n"), 2, "yaml"),
     settings(idp_yaml!("organisation: Acme\norganisation: Acme\n"), 2, "yaml"),
-    settings(idp_yaml!("organisation: Acme\n\trefresh: 5m\n"), 2, "yaml"),
+    settings(idp_yaml!("slack:\n\tteam_id: T1\n"), 2, "yaml"),
     settings(idp_yaml!("organisation: 'Acme\n"), 1, "yaml"),
     settings(idp_yaml!("organisation: *acme\n"), 1, "yaml"),
     settings(idp_yaml!("organisation: Acme\n---\nrefresh: 5m\n"), 2, "yaml"),
@@ -82,8 +86,16 @@ const BROKEN_SETTINGS: &[Broken] = &[
     settings(idp_yaml!("sources:\n  - git: --upload-pack=touch\n"), 2, "source"),
     settings(idp_yaml!("sources:\n  - git: ext::sh -c touch\n"), 2, "source"),
     settings(idp_yaml!("sources:\n  - git: ssh://git@git.example/a.git\n"), 2, "source"),
-    settings(idp_yaml!("sources:\n  - git: https://a.example/b.git\n    branch: -x\n"), 3, "source"),
-    settings(idp_yaml!("sources:\n  - git: https://a.example/b.git\n    files: ['[']\n"), 3, "source"),
+    settings(
+        idp_yaml!("sources:\n  - git: https://a.example/b.git\n    branch: -x\n"),
+        3,
+        "source",
+    ),
+    settings(
+        idp_yaml!("sources:\n  - git: https://a.example/b.git\n    files: ['[']\n"),
+        3,
+        "source",
+    ),
     settings(idp_yaml!("sources:\n  - url: ftp://a.example/b.yaml\n"), 2, "source"),
     settings(idp_yaml!("sources:\n  - url: catalog-info.yaml\n"), 2, "source"),
     // Secrets.
