@@ -34,7 +34,7 @@ pub struct Address {
 }
 
 /// Someone typed a command or a question.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
     pub speaker: Speaker,
     pub address: Address,
@@ -43,7 +43,7 @@ pub struct Invocation {
 }
 
 /// Someone clicked a button that the bot had posted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Click {
     pub speaker: Speaker,
     pub address: Address,

@@ -1,1 +1,363 @@
-//! Slack's inbound.
+//! What Slack sends, read as what somebody said or clicked.
+//!
+//! Reading is lenient: Slack adds fields, leaves others empty, and invents new events at any time. What is
+//! not for us is [`Event::Ignored`]; only what cannot be read at all is `None`.
+//! Sources: <https://docs.slack.dev/interactivity/implementing-slash-commands>,
+//! <https://docs.slack.dev/apis/events-api>, <https://docs.slack.dev/interactivity/handling-user-interaction>.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use super::outbound::ACTION_PREFIX;
+use crate::conversation::{Address, Click, Invocation, Platform, Speaker};
+
+/// Somebody typed `/idp …`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlashCommand {
+    pub invocation: Invocation,
+    /// Where an answer goes that comes too late for the request.
+    pub response_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Slack asks whether this is the right address; the answer is `challenge`.
+    Verification {
+        challenge: String,
+    },
+    Errand(Envelope),
+    /// Of bots, of ourselves, edited, joined, or of a kind that does not concern us.
+    Ignored,
+}
+
+/// Something to do once, however often Slack delivers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Slack's own id of it.
+    pub id: String,
+    pub errand: Errand,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Errand {
+    /// Somebody mentioned the bot, or wrote to it: the answer is posted.
+    Said(Invocation),
+    /// Somebody clicked a button: the answer goes to `response_url`.
+    Clicked { click: Click, response_url: String },
+}
+
+impl Errand {
+    pub fn speaker(&self) -> &Speaker {
+        match self {
+            Errand::Said(invocation) => &invocation.speaker,
+            Errand::Clicked { click, .. } => &click.speaker,
+        }
+    }
+}
+
+/// The body of a slash command: a form.
+pub fn slash_command(body: &[u8]) -> Option<SlashCommand> {
+    let (mut team, mut enterprise, mut user, mut channel) = Default::default();
+    let (mut channel_name, mut text, mut response_url) = Default::default();
+    for (name, value) in form_urlencoded::parse(body) {
+        let field: &mut String = match &*name {
+            "team_id" => &mut team,
+            "enterprise_id" => &mut enterprise,
+            "user_id" => &mut user,
+            "channel_id" => &mut channel,
+            "channel_name" => &mut channel_name,
+            "text" => &mut text,
+            "response_url" => &mut response_url,
+            _ => continue,
+        };
+        *field = value.into_owned();
+    }
+    if user.is_empty() {
+        return None;
+    }
+    let tenant = if team.is_empty() { enterprise } else { team };
+    let address = Address {
+        platform: Platform::Slack,
+        tenant: tenant.clone(),
+        channel_id: channel,
+        channel_name: public_name(channel_name),
+        thread: None,
+    };
+    let invocation =
+        Invocation { speaker: speaker(tenant, user), address, text: words(&text, None) };
+    let response_url = Some(response_url).filter(|url| !url.is_empty());
+    Some(SlashCommand { invocation, response_url })
+}
+
+/// The body of an event: JSON. `bot_user_id` is the bot itself, where it is known.
+pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Event> {
+    let body_json: Value = serde_json::from_slice(body).ok()?;
+    match text_at(&body_json, "/type") {
+        "url_verification" => {
+            let challenge = text_at(&body_json, "/challenge").to_string();
+            return Some(Event::Verification { challenge });
+        }
+        "event_callback" => {}
+        _ => return Some(Event::Ignored),
+    }
+    let event = &body_json["event"];
+    if !is_said_to_us(event, bot_user_id) {
+        return Some(Event::Ignored);
+    }
+    let tenant = tenant(text_at(&body_json, "/team_id"), text_at(&body_json, "/enterprise_id"));
+    let thread = first_of([text_at(event, "/thread_ts"), text_at(event, "/ts")]);
+    let address = Address {
+        platform: Platform::Slack,
+        tenant: tenant.clone(),
+        channel_id: text_at(event, "/channel").to_string(),
+        channel_name: None,
+        thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
+    };
+    let invocation = Invocation {
+        speaker: speaker(tenant, text_at(event, "/user").to_string()),
+        address,
+        text: words(text_at(event, "/text"), bot_user_id),
+    };
+    let id = id(text_at(&body_json, "/event_id"), body);
+    Some(Event::Errand(Envelope { id, errand: Errand::Said(invocation) }))
+}
+
+/// The body of an interaction: a form whose `payload` is JSON.
+pub fn interaction(body: &[u8]) -> Option<Event> {
+    let (_, payload) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
+    let payload: Value = serde_json::from_str(&payload).ok()?;
+    let action = &payload["actions"][0];
+    let is_button =
+        text_at(&payload, "/type") == "block_actions" && text_at(action, "/type") == "button";
+    let (said, user) = (text_at(action, "/value"), text_at(&payload, "/user/id"));
+    let is_ours = text_at(action, "/action_id").starts_with(ACTION_PREFIX);
+    if !is_button || !is_ours || said.is_empty() || user.is_empty() {
+        return Some(Event::Ignored);
+    }
+    let tenant = tenant(text_at(&payload, "/team/id"), text_at(&payload, "/enterprise/id"));
+    let channel =
+        first_of([text_at(&payload, "/channel/id"), text_at(&payload, "/container/channel_id")]);
+    let thread = text_at(&payload, "/container/thread_ts");
+    let address = Address {
+        platform: Platform::Slack,
+        tenant: tenant.clone(),
+        channel_id: channel.to_string(),
+        channel_name: public_name(text_at(&payload, "/channel/name").to_string()),
+        thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
+    };
+    let speaker = speaker(tenant, user.to_string());
+    let click = Click { speaker, address, words: said.replace('\0', " ") };
+    let response_url = text_at(&payload, "/response_url").to_string();
+    let id = id(text_at(&payload, "/trigger_id"), body);
+    Some(Event::Errand(Envelope { id, errand: Errand::Clicked { click, response_url } }))
+}
+
+/// Whether a person said it, to the bot, for the first time. A bot that answers bots never stops.
+fn is_said_to_us(event: &Value, bot_user_id: Option<&str>) -> bool {
+    let is_to_us = match text_at(event, "/type") {
+        "app_mention" => true,
+        "message" => text_at(event, "/channel_type") == "im",
+        _ => false,
+    };
+    let is_there = |name: &str| event.get(name).is_some_and(|it| !it.is_null());
+    let is_of_a_person = !["subtype", "bot_id", "bot_profile", "app_id", "edited", "hidden"]
+        .into_iter()
+        .any(is_there);
+    let user = text_at(event, "/user");
+    let is_complete = !user.is_empty() && !text_at(event, "/channel").is_empty();
+    is_to_us && is_of_a_person && is_complete && bot_user_id != Some(user) && user != "USLACKBOT"
+}
+
+/// The workspace; the organisation where the app is installed for all of it.
+fn tenant(team: &str, enterprise: &str) -> String {
+    first_of([team, enterprise]).to_string()
+}
+
+fn speaker(tenant: String, user_id: String) -> Speaker {
+    Speaker { platform: Platform::Slack, tenant, user_id }
+}
+
+/// Slack names direct messages and private channels by words of its own.
+fn public_name(name: String) -> Option<String> {
+    let is_a_name = !matches!(name.as_str(), "" | "directmessage" | "privategroup");
+    (is_a_name && !name.starts_with("mpdm-")).then_some(name)
+}
+
+/// Slack's `given` id, or one that a copy of the same body has too.
+fn id(given: &str, body: &[u8]) -> String {
+    match given.is_empty() || given.len() > 255 || given.contains('\0') {
+        true => hex::encode(Sha256::digest(body)),
+        false => given.to_string(),
+    }
+}
+
+fn text_at<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn first_of<const N: usize>(texts: [&str; N]) -> &str {
+    texts.into_iter().find(|it| !it.is_empty()).unwrap_or_default()
+}
+
+/// What the person typed: Slack's own markup of links, people and channels taken away, `&`, `<` and `>` as
+/// they were, without the mention of the bot.
+///
+/// Source: <https://docs.slack.dev/messaging/formatting-message-text#escaping>
+fn words(text: &str, bot_user_id: Option<&str>) -> String {
+    let mut said = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        said.push_str(before);
+        let Some((marked, behind)) = after.split_once('>') else {
+            said.push('<');
+            rest = after;
+            break;
+        };
+        let is_first = said.trim().is_empty();
+        said.push_str(&unmarked(marked, is_first, bot_user_id));
+        rest = behind;
+    }
+    said.push_str(rest);
+    // `&amp;` last: what it stood for must not be read a second time.
+    let said = said.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    said.replace('\0', " ").trim().to_string()
+}
+
+/// What stands for `<marked>`; nothing for the bot, whose name opens a mention.
+fn unmarked(marked: &str, is_first: bool, bot_user_id: Option<&str>) -> String {
+    let (target, label) = marked.split_once('|').unwrap_or((marked, ""));
+    match target.split_at_checked(1) {
+        Some(("@", user)) if Some(user) == bot_user_id => String::new(),
+        // Which one the bot is, is not known yet; nobody else is mentioned before the question.
+        Some(("@", _)) if is_first && bot_user_id.is_none() => String::new(),
+        Some((sign @ ("@" | "#"), id)) => format!("{sign}{}", first_of([label, id])),
+        Some(("!", _)) => label.to_string(),
+        _ => first_of([label, target]).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(event: Value) -> Option<Event> {
+        let body =
+            json!({ "type": "event_callback", "event_id": "Ev1", "team_id": "T1", "event": event });
+        super::event(body.to_string().as_bytes(), Some("UBOT"))
+    }
+
+    fn mention() -> Value {
+        json!({
+            "type": "app_mention", "user": "U1", "channel": "C1", "ts": "1.2",
+            "text": "<@UBOT> who owns payment-api?",
+        })
+    }
+
+    fn with(mut event: Value, name: &str, value: Value) -> Value {
+        event[name] = value;
+        event
+    }
+
+    #[test]
+    fn a_slash_command_is_a_form() {
+        let body = b"team_id=T1&enterprise_id=E1&user_id=U1&channel_id=C1&channel_name=general&text=owner+payment-api&response_url=https%3A%2F%2Fhooks.slack.com%2Fx&new=1";
+        let SlashCommand { invocation, response_url } = slash_command(body).unwrap();
+        assert_eq!(invocation.text, "owner payment-api");
+        assert_eq!(invocation.speaker, speaker("T1".into(), "U1".into()));
+        assert_eq!(invocation.address.channel_name.as_deref(), Some("general"));
+        assert_eq!(response_url.as_deref(), Some("https://hooks.slack.com/x"));
+        assert_eq!(slash_command(b"text=owner"), None);
+        let of_organisation = slash_command(b"team_id=&enterprise_id=E1&user_id=U1").unwrap();
+        assert_eq!(of_organisation.invocation.speaker.tenant, "E1");
+        assert_eq!(of_organisation.invocation.address.channel_name, None);
+    }
+
+    #[test]
+    fn a_mention_asks_in_its_thread() {
+        let Some(Event::Errand(Envelope { id, errand: Errand::Said(invocation) })) =
+            said(mention())
+        else {
+            panic!("not heard");
+        };
+        assert_eq!((id.as_str(), invocation.text.as_str()), ("Ev1", "who owns payment-api?"));
+        assert_eq!(invocation.address.thread.as_deref(), Some("1.2"));
+    }
+
+    #[test]
+    fn bots_edits_and_the_bot_itself_are_not_answered() {
+        for (name, value) in [
+            ("bot_id", json!("B1")),
+            ("bot_profile", json!({})),
+            ("app_id", json!("A1")),
+            ("subtype", json!("bot_message")),
+            ("edited", json!({ "ts": "2" })),
+            ("user", json!("UBOT")),
+            ("user", json!("USLACKBOT")),
+            ("user", json!(null)),
+            ("user", json!(7)),
+            ("type", json!("message")),
+            ("type", json!("reaction_added")),
+        ] {
+            assert_eq!(
+                said(with(mention(), name, value.clone())),
+                Some(Event::Ignored),
+                "{name}: {value}"
+            );
+        }
+        assert!(matches!(said(with(mention(), "subtype", json!(null))), Some(Event::Errand(_))));
+        let direct = with(with(mention(), "type", json!("message")), "channel_type", json!("im"));
+        assert!(matches!(said(direct), Some(Event::Errand(_))));
+    }
+
+    #[test]
+    fn a_click_says_the_words_of_its_button() {
+        let payload = |action_id: &str| {
+            let payload = json!({
+                "type": "block_actions", "trigger_id": "t1", "team": { "id": "T1" }, "enterprise": null,
+                "user": { "id": "U1" }, "channel": { "id": "C1", "name": "directmessage" },
+                "response_url": "https://hooks.slack.com/x",
+                "actions": [{ "type": "button", "action_id": action_id, "value": "show payment-api" }],
+            });
+            let form = form_urlencoded::Serializer::new(String::new())
+                .append_pair("payload", &payload.to_string())
+                .finish();
+            interaction(form.as_bytes())
+        };
+        let Some(Event::Errand(Envelope { id, errand: Errand::Clicked { click, .. } })) =
+            payload("idp:0")
+        else {
+            panic!("not heard");
+        };
+        assert_eq!((id.as_str(), click.words.as_str()), ("t1", "show payment-api"));
+        assert_eq!(payload("another-app"), Some(Event::Ignored));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_nothing() {
+        let deep = "[".repeat(100_000);
+        for body in ["", "{", "\"\\ud800\"", &deep] {
+            assert_eq!(event(body.as_bytes(), None), None);
+            assert_eq!(interaction(format!("payload={body}").as_bytes()), None);
+        }
+        assert_eq!(event(b"null", None), Some(Event::Ignored));
+        assert_eq!(interaction(b""), None);
+    }
+
+    #[test]
+    fn words_are_as_they_were_typed() {
+        let of = |text: &str| words(text, Some("UBOT"));
+        assert_eq!(of("<@UBOT> owner a &lt; b &amp;lt; c"), "owner a < b &lt; c");
+        assert_eq!(
+            of("show <http://pay.example|pay.example> <#C1|general> <@U2>"),
+            "show pay.example #general @U2"
+        );
+        assert_eq!(of("owner <"), "owner <");
+        assert_eq!(of("a\0b"), "a b");
+        assert_eq!(words("<@U9> help", None), "help");
+    }
+}

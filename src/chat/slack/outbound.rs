@@ -19,6 +19,8 @@ use unicode_segmentation::UnicodeSegmentation;
 use crate::chat::markdown::{self, Block, Button, Item, Span, Style};
 use crate::conversation::{Audience, Reply};
 
+/// What the ids of our buttons begin with.
+pub const ACTION_PREFIX: &str = "idp:";
 /// Slack takes 50.
 pub const BLOCKS_MAX: usize = 50;
 /// Slack refuses a message of more than about 13,200 characters, which no page of it says.
@@ -271,7 +273,7 @@ fn action(number: usize, button: &Button) -> SlackBlockButtonElement {
     };
     let label = plain_text(cut(label, BUTTON_LABEL_CHARACTERS_MAX));
     SlackBlockButtonElement::new(label.into())
-        .with_action_id(SlackActionId(format!("idp:{number}")))
+        .with_action_id(SlackActionId(format!("{ACTION_PREFIX}{number}")))
         .with_value(button.words.clone())
 }
 
