@@ -257,7 +257,7 @@ fn has_password(url: &url::Url) -> bool {
 
 fn refuse_password(at: Position, fields: &mut Fields) {
     let message = "This address has a user name or a password in it.";
-    let hint = "Take it out; let Git's credential helper, or an ssh key, give it.";
+    let hint = "Take it out; read private repositories over ssh, with a key.";
     fields.problem(at, "secret", message, hint);
 }
 

@@ -15,6 +15,7 @@ mod database;
 mod demo;
 mod descriptors;
 mod directory;
+mod documents;
 mod egress;
 mod git_source;
 mod hostile_files;

@@ -14,7 +14,6 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use glob::{MatchOptions, Pattern};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
@@ -229,37 +228,6 @@ impl Repository {
             .take(40)
             .collect();
         format!("{readable}-{checksum}")
-    }
-}
-
-impl Tree {
-    /// The files that one of `globs` matches, relative to the root, in the order of their names.
-    ///
-    /// `*` stays within a directory, `**` crosses them; names are compared with their case.
-    ///
-    /// # Errors
-    /// A glob that is none; a tree that cannot be read.
-    pub fn files(&self, globs: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-        let mut patterns = Vec::with_capacity(globs.len());
-        for glob in globs {
-            let pattern = Pattern::new(glob.trim_start_matches("./"));
-            patterns.push(pattern.with_context(|| format!("`{glob}` is not a glob"))?);
-        }
-        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
-        let mut files = Vec::new();
-        let entries = walkdir::WalkDir::new(&self.root)
-            .sort_by_file_name()
-            .into_iter()
-            .filter_entry(|entry| entry.file_name() != ".git");
-        for entry in entries {
-            let entry = entry?;
-            let path = entry.path().strip_prefix(&self.root)?;
-            let is_wanted = patterns.iter().any(|it| it.matches_path_with(path, options));
-            if entry.file_type().is_file() && is_wanted {
-                files.push(path.to_path_buf());
-            }
-        }
-        Ok(files)
     }
 }
 

@@ -1,0 +1,228 @@
+//! The documents tell the truth: what they show is what the program does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use clap::Parser;
+use idp::commands::file;
+use idp::portal::{self, Settings};
+use idp::terminal::arguments::Arguments;
+use regex::Regex;
+use serde_json::Value;
+use slack_morphism::SlackAppManifest;
+use tempfile::TempDir;
+
+use crate::database::{self, Fresh};
+
+#[tokio::test]
+async fn every_answer_that_the_readme_shows_is_the_programs() {
+    let idp = Idp::over(Path::new("examples/acme")).await;
+    let shown = code_blocks(&readme(), "text").remove(0);
+    let conversation: Vec<&str> = shown.trim().split("> ").skip(1).collect();
+    assert!(!conversation.is_empty());
+    for turn in conversation {
+        let (typed, answer) = turn.split_once('\n').unwrap();
+        let said = String::from_utf8(idp.asks(&[typed]).stdout).unwrap();
+        assert_eq!(said.trim(), answer.trim(), "{typed}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_that_the_readme_adds_does_what_it_says() {
+    let blocks = code_blocks(&readme(), "yaml");
+    let text = blocks.iter().find(|it| it.starts_with("# commands/")).unwrap();
+    let name = text.lines().next().unwrap().trim_start_matches("# ");
+    let portal = tempfile::tempdir().unwrap();
+    copy(Path::new("examples/acme"), portal.path());
+    fs::create_dir_all(portal.path().join("commands")).unwrap();
+    fs::write(portal.path().join(name), text).unwrap();
+    let problems = portal::check(portal.path());
+    assert!(problems.iter().all(|it| it.file != name), "{problems:?}");
+
+    let examples = file::read(text, name).unwrap().examples;
+    assert!(!examples.is_empty());
+    let idp = Idp::over(portal.path()).await;
+    for example in examples {
+        let said = idp.asks(&["--format", "json", &example.say]).stdout;
+        let said: Value = serde_json::from_slice(&said).unwrap();
+        let markdown = said["markdown"].as_str().unwrap();
+        assert!(example.is_met_by(markdown), "{}: {markdown}", example.say);
+    }
+}
+
+#[test]
+fn every_call_of_idp_that_a_document_shows_can_be_made() {
+    let mut calls = 0;
+    for page in ["README.md", "deploy/README.md", "docs/settings.md"] {
+        let text = fs::read_to_string(page).unwrap();
+        for line in code_blocks(&text, "sh").iter().flat_map(|it| it.lines()) {
+            let call = line.split('#').next().unwrap().replace("cargo run --release --", "idp");
+            if !call.starts_with("idp ") {
+                continue;
+            }
+            if let Err(error) = Arguments::try_parse_from(call.split_whitespace()) {
+                panic!("{page}: {line}\n{error}");
+            }
+            calls += 1;
+        }
+    }
+    assert!(calls >= 5, "{calls} calls");
+}
+
+#[test]
+fn the_settings_that_the_readme_shows_are_good() {
+    let blocks = code_blocks(&readme(), "yaml");
+    let text = blocks.iter().find(|it| it.starts_with("organisation: ")).unwrap();
+    let portal = tempfile::tempdir().unwrap();
+    fs::create_dir(portal.path().join("catalog")).unwrap();
+    Settings::read(text, portal.path()).unwrap();
+}
+
+#[test]
+fn every_variable_is_documented_and_no_other() {
+    let code = fs::read_to_string("src/config.rs").unwrap();
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let read = all(r#"(?:variable|secret)\("([A-Z_]+)""#, code);
+    assert!(read.contains("DATABASE_URL"), "{read:?}");
+
+    let page = fs::read_to_string("docs/settings.md").unwrap();
+    let variables = page.split("## `idp.yaml`").next().unwrap();
+    let mut told = all("`([A-Z][A-Z_]+)`", variables);
+    assert_eq!(&told - &read, BTreeSet::new(), "documented, and read by nothing");
+    told.extend(all(r"^\| `([A-Z_]+)` \|", variables));
+    assert_eq!(&read - &told, BTreeSet::new(), "read, and not documented");
+}
+
+#[test]
+fn every_key_of_the_settings_file_is_documented() {
+    let page = fs::read_to_string("docs/settings.md").unwrap();
+    let shown = code_blocks(&page, "yaml").remove(0);
+    let portal = tempfile::tempdir().unwrap();
+    fs::create_dir(portal.path().join("catalog")).unwrap();
+    let settings = Settings::read(&shown, portal.path()).unwrap();
+
+    // A field that is added does not compile here before it is documented there.
+    let Settings {
+        organisation,
+        sources,
+        refresh: _,
+        orphan_grace: _,
+        mass_delete_percent: _,
+        aliases,
+        slack,
+        allowed_hosts,
+        secrets,
+    } = settings;
+    for key in ["refresh: ", "orphan_grace: ", "mass_delete_percent: "] {
+        assert!(shown.contains(key), "{key}");
+    }
+    assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));
+    assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
+}
+
+#[test]
+fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
+    let manifest = manifest();
+    let events = manifest.settings.unwrap().event_subscriptions.unwrap().bot_events.unwrap();
+    let events: BTreeSet<String> = events.into_iter().map(|it| it.0).collect();
+
+    // Source: the page of each method and event on docs.slack.dev.
+    let scope_of = |used: &str| match used {
+        "slash command" => Some("commands"),
+        "app_mention" => Some("app_mentions:read"),
+        "message.im" => Some("im:history"),
+        "chat.postMessage" => Some("chat:write"),
+        "auth.test" => None,
+        other => panic!("which scope does `{other}` need? Add it here and to the manifest"),
+    };
+    let client = fs::read_to_string("src/chat/slack/client.rs").unwrap();
+    let methods = all(r#"\.call\("([a-z]+\.[a-zA-Z.]+)""#, &client);
+    assert!(methods.contains("chat.postMessage"), "{methods:?}");
+    let used = methods.iter().chain(&events).map(String::as_str).chain(["slash command"]);
+    let needed: BTreeSet<&str> = used.filter_map(scope_of).collect();
+
+    let scopes = manifest.oauth_config.unwrap().scopes.unwrap().bot.unwrap();
+    let scopes: BTreeSet<String> = scopes.into_iter().map(|it| it.0).collect();
+    assert_eq!(scopes.iter().map(String::as_str).collect::<BTreeSet<_>>(), needed);
+}
+
+#[test]
+fn every_file_that_a_document_links_to_is_there() {
+    for page in ["README.md", "SECURITY.md", "deploy/README.md", "docs/settings.md"] {
+        let text = fs::read_to_string(page).unwrap();
+        for link in all(r"\]\(([^)#]+)", &text) {
+            let path = Path::new(page).parent().unwrap().join(&link);
+            assert!(link.contains("://") || path.exists(), "{page}: {link}");
+        }
+    }
+}
+
+#[test]
+fn every_file_of_the_deployment_is_in_its_table() {
+    let table = fs::read_to_string("deploy/README.md").unwrap();
+    for entry in walkdir::WalkDir::new("deploy").into_iter().map(Result::unwrap) {
+        let name = entry.path().strip_prefix("deploy").unwrap().display().to_string();
+        let is_listed = name == "README.md" || table.contains(&format!("]({name})"));
+        assert!(!entry.file_type().is_file() || is_listed, "{name}");
+    }
+}
+
+/// The real program over a portal, with a database of its own.
+struct Idp {
+    portal: String,
+    database: Fresh,
+    data: TempDir,
+}
+
+impl Idp {
+    async fn over(portal: &Path) -> Idp {
+        let portal = portal.display().to_string();
+        Idp { portal, database: database::fresh().await, data: tempfile::tempdir().unwrap() }
+    }
+
+    fn asks(&self, words: &[&str]) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_idp"))
+            .args(["ask", "--portal", &self.portal])
+            .args(words)
+            .env("DATABASE_URL", &self.database.url)
+            .env("IDP_DATA_DIR", self.data.path())
+            .output()
+            .unwrap();
+        assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from).into_iter().map(Result::unwrap) {
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        match entry.file_type().is_dir() {
+            true => fs::create_dir_all(target).unwrap(),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+fn readme() -> String {
+    fs::read_to_string("README.md").unwrap()
+}
+
+fn manifest() -> SlackAppManifest {
+    let text = fs::read_to_string("deploy/slack-manifest.yaml").unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+/// What the first group of `pattern` matches in `text`, everywhere.
+fn all(pattern: &str, text: &str) -> BTreeSet<String> {
+    let pattern = Regex::new(&format!("(?m){pattern}")).unwrap();
+    pattern.captures_iter(text).map(|it| it[1].to_string()).collect()
+}
+
+/// The code blocks of `page` in `language`.
+fn code_blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let blocks = page.split(&fence).skip(1);
+    blocks.map(|it| it.split("```").next().unwrap_or_default().to_string()).collect()
+}
