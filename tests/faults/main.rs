@@ -1,1 +1,12 @@
+//! Crashes: processes are killed with SIGKILL at random moments, and then nothing may be half done.
+//!
+//! A binary of its own, because it kills. Each test prints its seed and its figures in a line that
+//! begins with `REL`; `IDP_TEST_SEED` repeats the same kills and delays, `IDP_TEST_FULL=1` does all
+//! of them instead of a tenth.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
+
+mod first_start;
+mod home;
+mod imports;
+mod scale;

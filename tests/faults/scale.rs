@@ -1,0 +1,11 @@
+//! How often a test does what it does many times.
+
+/// `count` with `IDP_TEST_FULL=1`, otherwise a tenth of it, at least one: two slow cores pass the
+/// whole suite in minutes.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the program")]
+pub fn at_full(count: usize) -> usize {
+    match std::env::var_os("IDP_TEST_FULL").is_some_and(|value| value == "1") {
+        true => count,
+        false => (count / 10).max(1),
+    }
+}
