@@ -19,5 +19,6 @@ mod documents;
 mod egress;
 mod git_source;
 mod hostile_files;
+mod hostile_paths;
 mod portal;
 mod slack_client;
