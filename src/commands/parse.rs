@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::CommandSet;
 use super::file::{Argument, ArgumentKind, Command, Opt, Presence};
+use super::resolve::looks_alike;
 use crate::catalog::Snapshot;
 use crate::catalog::snapshot::Resolution;
 use crate::error::Refusal;
@@ -21,6 +22,8 @@ const QUOTED_CHARACTERS_MAX: usize = 80;
 const NUMBER_MAX: u32 = 10_000;
 /// Below it, a word is no misspelt command.
 const LIKENESS_MIN: f64 = 0.8;
+/// Shorter words are like too many others: `is` is no `list`.
+const LIKE_CHARACTERS_MIN: usize = 4;
 /// The most words of a name typed alone: more are a question.
 const NAME_WORDS_MAX: usize = 3;
 /// What shows a name typed alone.
@@ -327,7 +330,6 @@ fn by_phrase<'a>(commands: &'a CommandSet, text: &str) -> Option<Result<Call<'a>
     });
     let polite = POLITE.replace(text, "");
     let plain = polite.trim_end_matches(" please").trim_end_matches(',');
-    // Nobody begins a question with a quote.
     commands.iter().find_map(|command| {
         let groups = command.phrases.iter().find_map(|phrase| {
             let matched = phrase.pattern.captures(plain)?;
@@ -392,7 +394,9 @@ fn unknown(commands: &CommandSet, snapshot: &Snapshot, text: &str, words: &[Word
     let mut close: Vec<(f64, &str)> = commands
         .iter()
         .map(|command| (strsim::jaro_winkler(&typed, &command.name), command.name.as_str()))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .filter(|(likeness, name)| {
+            *likeness >= LIKENESS_MIN && typed.len().min(name.len()) >= LIKE_CHARACTERS_MIN
+        })
         .collect();
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     if !close.is_empty() && words.len() <= NAME_WORDS_MAX {
@@ -403,8 +407,12 @@ fn unknown(commands: &CommandSet, snapshot: &Snapshot, text: &str, words: &[Word
             closest: close.iter().take(3).map(|(_, name)| whole(name)).collect(),
         };
     }
+    let name = joined(words);
+    if let (1, Some(alike)) = (words.len(), snapshot.confusable_with(&name)) {
+        return looks_alike("entity", &name, alike);
+    }
     if words.len() <= NAME_WORDS_MAX
-        && let Resolution::Unknown(closest) = snapshot.resolve(&joined(words), &[])
+        && let Resolution::Unknown(closest) = snapshot.resolve(&name, &[])
         && !closest.is_empty()
         && commands.find(SHOW).is_some()
     {

@@ -107,6 +107,9 @@ impl<'a> Question<'a> {
         match self.snapshot.resolve(typed, kinds) {
             Resolution::One(entity) => Ok(entity),
             Resolution::Several(entities) => Err(self.ambiguous(name, typed, &entities)),
+            Resolution::Unknown(_) if let Some(alike) = self.snapshot.confusable_with(typed) => {
+                Err(looks_alike(name, typed, alike))
+            }
             Resolution::Unknown(closest) => Err(Refusal::UnknownEntity {
                 what: match kinds {
                     ["group"] => "team".to_string(),
@@ -160,6 +163,16 @@ impl<'a> Question<'a> {
     fn instead(&self, name: &'a str, entities: &[&Entity]) -> Vec<String> {
         let shown = entities.iter().take(CHOICES_MAX);
         shown.map(|it| self.call.with(name, &words(self.snapshot, it)).words()).collect()
+    }
+}
+
+/// A name written with letters of another script is more likely a trap than a slip: nothing is offered to click.
+pub fn looks_alike(argument: &str, typed: &str, alike: &Entity) -> Refusal {
+    tracing::warn!(alike = %alike.reference, "someone typed a name that looks like another");
+    Refusal::InvalidArgument {
+        argument: argument.to_string(),
+        value: shortened(typed),
+        expected: format!("it looks like `{}` and is written with other letters", alike.name),
     }
 }
 

@@ -4,12 +4,13 @@
 
 mod acme;
 mod architecture;
-mod catalog_follow;
+mod asking;
 mod catalog_history;
 mod catalog_import;
 mod catalog_refresh;
 mod catalog_views;
 mod cluster;
+mod command_examples;
 mod command_line;
 mod database;
 mod demo;

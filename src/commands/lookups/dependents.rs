@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::find::Narrowed;
-use super::{Named, PAGE_ROWS, Page, json, offset, required};
+use super::{Named, PAGE_ROWS, Page, json, offset, required, verb};
 use crate::catalog::Snapshot;
-use crate::catalog::snapshot::{Reach, Reached, Step, Target};
+use crate::catalog::snapshot::{Reach, Reached, Step};
 use crate::commands::resolve::Question;
 use crate::error::Result;
 
@@ -22,7 +22,16 @@ pub struct Answer<'a> {
     pub team_count: usize,
     /// The entities of this page by team; the team with the nearest first.
     pub teams: Vec<Team<'a>>,
+    /// References of those that are named on the way and described by nobody.
+    pub missing: Vec<&'a str>,
     pub page: Option<Page>,
+}
+
+/// Which way is asked.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Dependents,
+    Dependencies,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,6 +51,11 @@ pub struct Row<'a> {
     pub depth: u32,
     /// The shortest explanation, from the entity asked about to this one, both included.
     pub path: Vec<Leg<'a>>,
+    pub direct: bool,
+    /// What makes it a direct one, said of this entity: `consumes`; `None` for the others.
+    pub verb: Option<&'static str>,
+    /// The API that stands between a direct one and the entity asked about.
+    pub api: Option<&'a str>,
     /// What lies between the two, the nearest to the entity asked about first.
     pub through: Vec<&'a str>,
     /// Every owner where there are several; the row stands with the first.
@@ -59,50 +73,50 @@ pub struct Leg<'a> {
 /// # Errors
 /// No entity was given.
 pub fn dependents(question: &Question<'_>) -> Result<Value> {
-    answer(question, Snapshot::dependents)
+    answer(question, Way::Dependents)
 }
 
 /// # Errors
 /// No entity was given.
 pub fn dependencies(question: &Question<'_>) -> Result<Value> {
-    answer(question, Snapshot::dependencies)
+    answer(question, Way::Dependencies)
 }
 
-fn answer<'a>(
-    question: &Question<'a>,
-    reach: impl Fn(
-        &'a Snapshot,
-        &crate::catalog::Entity,
-        &crate::catalog::snapshot::Filter,
-        usize,
-        usize,
-    ) -> Reach<'a>,
-) -> Result<Value> {
+fn answer(question: &Question<'_>, way: Way) -> Result<Value> {
+    let snapshot = question.snapshot;
     let entity = required(question, "entity")?;
     let filter = question.filter();
-    let reach = reach(question.snapshot, entity, &filter, offset(question.page()), PAGE_ROWS);
+    let start = offset(question.page());
+    let reach = match way {
+        Way::Dependents => snapshot.dependents(entity, &filter, start, PAGE_ROWS),
+        Way::Dependencies => snapshot.dependencies(entity, &filter, start, PAGE_ROWS),
+    };
     json(Answer {
-        entity: Named::entity(question.snapshot, entity),
+        entity: Named::entity(snapshot, entity),
         filter: Narrowed::of(&filter, question),
         total: reach.total,
         direct: reach.direct,
         transitive: reach.total - reach.direct,
         team_count: reach.teams.iter().filter(|(team, _)| team.is_some()).count(),
+        missing: reach.missing.iter().map(|reference| reference.as_str()).collect(),
         page: Page::of(&question.call, question.page(), reach.total),
-        teams: by_team(question.snapshot, reach),
+        teams: by_team(snapshot, reach),
     })
 }
 
 fn by_team<'a>(snapshot: &'a Snapshot, reach: Reach<'a>) -> Vec<Team<'a>> {
     let mut teams: Vec<Team<'a>> = Vec::new();
     for reached in reach.page {
-        let first = reached.teams.first().map(|team| reference(*team));
+        let first = reached.teams.first().map(|team| team.reference().as_str());
         let row = row(snapshot, reached);
         let place = teams.iter().position(|it| it.team.as_ref().map(|it| it.reference) == first);
         match place {
             Some(place) => teams[place].entities.push(row),
             None => {
-                let counted = reach.teams.iter().find(|(team, _)| team.map(reference) == first);
+                let counted = reach
+                    .teams
+                    .iter()
+                    .find(|(team, _)| team.map(|it| it.reference().as_str()) == first);
                 let (team, total) = match counted {
                     Some((team, total)) => (*team, *total),
                     None => (None, 1),
@@ -115,25 +129,21 @@ fn by_team<'a>(snapshot: &'a Snapshot, reach: Reach<'a>) -> Vec<Team<'a>> {
     teams
 }
 
-fn reference<'a>(target: Target<'a>) -> &'a str {
-    match target {
-        Target::Known(entity) => entity.reference.as_str(),
-        Target::Missing(reference) => reference.as_str(),
-    }
-}
-
 fn row<'a>(snapshot: &'a Snapshot, reached: Reached<'a>) -> Row<'a> {
     let between = reached.path.len().saturating_sub(1);
-    let through = reached.path.iter().take(between).skip(1).map(|step| match step.target {
-        Target::Known(entity) => &*entity.name,
-        Target::Missing(reference) => reference.name(),
-    });
+    let through = reached.path.iter().take(between).skip(1).map(|step| step.target.name());
     let owners = reached.teams.iter().map(|team| Named::target(snapshot, *team));
+    let through: Vec<&str> = through.collect();
+    let direct = reached.depth == 1;
+    let via = reached.path.last().and_then(|step| step.via).filter(|_| direct);
     Row {
         entity: Named::entity(snapshot, reached.entity),
         tier: reached.entity.tier.as_deref(),
         depth: reached.depth,
-        through: through.collect(),
+        direct,
+        verb: via.map(|via| verb(via.inverse())),
+        api: through.first().copied().filter(|_| direct),
+        through,
         path: legs(&reached.path),
         shared_with: owners.skip(1).collect(),
     }
@@ -141,6 +151,9 @@ fn row<'a>(snapshot: &'a Snapshot, reached: Reached<'a>) -> Row<'a> {
 
 fn legs<'a>(path: &[Step<'a>]) -> Vec<Leg<'a>> {
     path.iter()
-        .map(|step| Leg { reference: reference(step.target), via: step.via.map(|via| via.word()) })
+        .map(|step| Leg {
+            reference: step.target.reference().as_str(),
+            via: step.via.map(|via| via.word()),
+        })
         .collect()
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Named, PAGE_ROWS, Page, json, missing, offset, related};
+use super::{Named, PAGE_ROWS, Page, json, label, missing, offset, related};
 use crate::catalog::snapshot::Filter;
 use crate::catalog::{Entity, RelationKind, Snapshot};
 use crate::commands::resolve::{Question, singular};
@@ -44,18 +44,29 @@ pub struct Narrowed {
     pub class: Option<String>,
     pub tag: Option<String>,
     pub depth: Option<u32>,
-    /// Whether anything is left out by it.
-    pub any: bool,
+    /// All of it in words: `tier 1`; empty when nothing is left out.
+    pub said: Vec<String>,
 }
 
 impl Narrowed {
     pub fn of(filter: &Filter, question: &Question<'_>) -> Narrowed {
         let Filter { kind, tier, lifecycle, class, tag, depth, .. } = filter.clone();
-        let team = question
-            .entity("team")
-            .map(|team| team.title.as_deref().unwrap_or(&team.name).to_string());
-        let any = *filter != Filter::default();
-        Narrowed { kind, team, tier, lifecycle, class, tag, depth, any }
+        let team = question.entity("team").map(|team| label(team).into_owned());
+        let depth_word = depth.map(|depth| depth.to_string());
+        let said = [
+            ("kind", &kind),
+            ("type", &class),
+            ("team", &team),
+            ("tier", &tier),
+            ("lifecycle", &lifecycle),
+            ("tag", &tag),
+            ("depth", &depth_word),
+        ];
+        let said = said
+            .into_iter()
+            .filter_map(|(word, value)| Some(format!("{word} {}", value.as_ref()?)));
+        let said = said.collect();
+        Narrowed { kind, team, tier, lifecycle, class, tag, depth, said }
     }
 }
 

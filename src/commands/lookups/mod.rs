@@ -13,8 +13,12 @@ pub mod problems;
 pub mod show;
 pub mod whoami;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
+
+use details::Details;
 
 use super::parse::Call;
 use super::resolve::{self, Question};
@@ -116,8 +120,8 @@ pub struct Named<'a> {
     pub kind: &'a str,
     /// As written.
     pub name: &'a str,
-    /// What people call it: its title, otherwise its name.
-    pub label: &'a str,
+    /// What people call it: its title, the display name of a person or team, otherwise its name.
+    pub label: Cow<'a, str>,
     /// Whether the catalog describes it, and does not only name it.
     pub known: bool,
     /// Whether its source no longer yields it.
@@ -131,7 +135,7 @@ impl<'a> Named<'a> {
             words: resolve::words(snapshot, entity),
             kind: &entity.kind,
             name: &entity.name,
-            label: entity.title.as_deref().unwrap_or(&entity.name),
+            label: label(entity),
             known: true,
             orphaned: entity.orphaned,
         }
@@ -145,12 +149,22 @@ impl<'a> Named<'a> {
                 words: reference.to_string(),
                 kind: reference.kind(),
                 name: reference.name(),
-                label: reference.name(),
+                label: Cow::Borrowed(reference.name()),
                 known: false,
                 orphaned: false,
             },
         }
     }
+}
+
+/// What people call `entity`.
+pub fn label(entity: &Entity) -> Cow<'_, str> {
+    if let Some(title) = &entity.title {
+        return Cow::Borrowed(title);
+    }
+    let has_profile = matches!(entity.reference.kind(), "group" | "user");
+    let display_name = has_profile.then(|| Details::of(entity).display_name).flatten();
+    display_name.unwrap_or(Cow::Borrowed(&entity.name))
 }
 
 /// Everything at the other end of `kind`.

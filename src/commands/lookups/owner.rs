@@ -27,6 +27,8 @@ pub struct Answer<'a> {
     pub tier: Option<&'a str>,
     /// Whether it is a team, which is its own owner.
     pub is_team: bool,
+    /// Whether it is a person, whose teams stand for the owners.
+    pub is_person: bool,
     pub owners: Vec<Owner<'a>>,
     /// Its own, or that of its first owner that has one.
     pub channel: Option<Channel<'a>>,
@@ -39,7 +41,6 @@ pub struct Answer<'a> {
 #[derive(Debug, Serialize)]
 pub struct Owner<'a> {
     pub team: Named<'a>,
-    pub label: Cow<'a, str>,
     pub email: Option<Cow<'a, str>>,
     pub channel: Option<Channel<'a>>,
     pub on_call: Option<OnCall<'a>>,
@@ -68,10 +69,10 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
 
 pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Answer<'a> {
     let details = Details::of(entity);
-    let is_team = entity.reference.kind() == "group";
-    let owners = match is_team {
-        true => vec![Target::Known(entity)],
-        false => snapshot.related(entity, RelationKind::OwnedBy),
+    let owners = match entity.reference.kind() {
+        "group" => vec![Target::Known(entity)],
+        "user" => snapshot.related(entity, RelationKind::MemberOf),
+        _ => snapshot.related(entity, RelationKind::OwnedBy),
     };
     let owners: Vec<Owner<'a>> = owners.into_iter().map(|it| owner(snapshot, it)).collect();
     let channel = details.channel.or_else(|| owners.iter().find_map(|it| it.channel.clone()));
@@ -90,7 +91,8 @@ pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Answer<'a> {
         class: entity.class.as_deref(),
         lifecycle: entity.lifecycle.as_deref(),
         tier: entity.tier.as_deref(),
-        is_team,
+        is_team: entity.reference.kind() == "group",
+        is_person: entity.reference.kind() == "user",
         owners,
         channel,
         on_call,
@@ -101,10 +103,8 @@ pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Answer<'a> {
 fn owner<'a>(snapshot: &'a Snapshot, owner: Target<'a>) -> Owner<'a> {
     let team = Named::target(snapshot, owner);
     let Target::Known(entity) = owner else {
-        let label = Cow::Borrowed(team.label);
         return Owner {
             team,
-            label,
             email: None,
             channel: None,
             on_call: None,
@@ -127,11 +127,9 @@ fn owner<'a>(snapshot: &'a Snapshot, owner: Target<'a>) -> Owner<'a> {
             false => {}
         }
     }
-    let label = details.display_name.unwrap_or(Cow::Borrowed(team.label));
     let more = people - leads.len() - members.len();
     Owner {
         team,
-        label,
         email: details.email,
         channel: details.channel,
         on_call: details.on_call,
@@ -147,9 +145,9 @@ fn person<'a>(target: Target<'a>, team: &Entity) -> (Person<'a>, bool) {
     match target {
         Target::Known(entity) => {
             let details = Details::of(entity);
+            let leads = details.leader_of.contains(&team.reference);
             let title = entity.title.as_deref().unwrap_or(&entity.name);
             let label = details.display_name.unwrap_or(Cow::Borrowed(title));
-            let leads = details.leader_of.contains(&team.reference);
             (Person { reference: entity.reference.as_str(), label }, leads)
         }
         Target::Missing(reference) => {

@@ -18,7 +18,8 @@ const RELATED_MAX: usize = 10;
 #[derive(Debug, Serialize)]
 pub struct Answer<'a> {
     pub entity: Named<'a>,
-    pub label: Cow<'a, str>,
+    pub is_team: bool,
+    pub is_person: bool,
     pub description: Option<&'a str>,
     #[serde(rename = "type")]
     pub class: Option<&'a str>,
@@ -78,7 +79,6 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
     let snapshot = question.snapshot;
     let entity = required(question, "entity")?;
     let details = Details::of(entity);
-    let named = Named::entity(snapshot, entity);
     let relations = SHOWN.into_iter().filter_map(|kind| {
         let mut entities = related(snapshot, entity, kind);
         let more = entities.len().saturating_sub(RELATED_MAX);
@@ -87,7 +87,9 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
         (!entities.is_empty()).then_some(Relation { relation, verb, entities, more })
     });
     json(Answer {
-        label: details.display_name.unwrap_or(Cow::Borrowed(named.label)),
+        entity: Named::entity(snapshot, entity),
+        is_team: entity.reference.kind() == "group",
+        is_person: entity.reference.kind() == "user",
         description: entity.description.as_deref(),
         class: entity.class.as_deref(),
         lifecycle: entity.lifecycle.as_deref(),
@@ -105,6 +107,5 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
             file: &entity.place.file,
             line: entity.place.line,
         },
-        entity: named,
     })
 }

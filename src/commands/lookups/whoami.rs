@@ -28,7 +28,6 @@ pub struct Answer<'a> {
 pub struct User<'a> {
     #[serde(flatten)]
     pub entity: Named<'a>,
-    pub display_name: Cow<'a, str>,
     pub email: Option<Cow<'a, str>>,
     pub teams: Vec<Team<'a>>,
 }
@@ -49,16 +48,14 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
     let user = question.person.user.as_ref().and_then(|user| snapshot.find(user.as_str()));
     let user = user.map(|entity| {
         let details = Details::of(entity);
-        let named = Named::entity(snapshot, entity);
         let teams = related(snapshot, entity, RelationKind::MemberOf).into_iter().map(|team| {
             let filter = Filter { team: Some(team.reference.to_string()), ..Filter::default() };
             Team { owns: snapshot.list(&filter, 0, 0).1, entity: team }
         });
         User {
-            display_name: details.display_name.unwrap_or(Cow::Borrowed(named.label)),
             email: details.email,
             teams: teams.collect(),
-            entity: named,
+            entity: Named::entity(snapshot, entity),
         }
     });
     let address = question.address;
