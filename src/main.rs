@@ -4,10 +4,15 @@ use std::process::ExitCode;
 
 use idp::integrations::http;
 use idp::terminal::{self, arguments::Arguments};
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     // Before any task: a TLS client made without it would panic where nobody sees it.
     http::install_tls();
-    terminal::run(Arguments::read()).await
+    let arguments = Arguments::read();
+    let runtime = Runtime::new().expect("a process may start threads");
+    let code = runtime.block_on(terminal::run(arguments));
+    // Who still waits for a slow `git` or a silent name server does not hold up the end.
+    runtime.shutdown_background();
+    code
 }
