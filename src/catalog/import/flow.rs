@@ -85,13 +85,22 @@ pub async fn import(
     if !failures.is_empty() {
         bail!(failures.join("; "));
     }
+    vacuum_after(&report.entities, db).await;
     let mut connection = db.acquire().await?;
-    if report.entities.created + report.entities.updated >= WRITES_BEFORE_VACUUM {
-        store::vacuum(&mut connection).await.context("could not vacuum after the import")?;
-    }
     let names: Vec<String> = sources.iter().map(|it| it.name(&options.base)).collect();
     report.problems = crate::catalog::store::problems(&mut connection, Some(&names)).await?;
     Ok(report)
+}
+
+/// Without it a search takes many times as long until the server's own vacuum comes round; it does come.
+async fn vacuum_after(counts: &EntityCounts, db: &PgPool) {
+    if counts.created + counts.updated < WRITES_BEFORE_VACUUM {
+        return;
+    }
+    let vacuumed = async { store::vacuum(&mut *db.acquire().await?).await };
+    if let Err(error) = vacuumed.await {
+        tracing::warn!(error = error.to_string(), "could not vacuum after a large import");
+    }
 }
 
 impl ImportReport {
@@ -531,6 +540,9 @@ async fn finish_reading(tasks: Vec<JoinHandle<Vec<ReadFile>>>) -> anyhow::Result
     Ok(read)
 }
 
+/// How long after it found no database an import is tried again.
+const PAUSE_WHILE_AWAY: Duration = Duration::from_secs(2);
+
 /// What is imported again and again.
 #[derive(Debug, Clone)]
 pub struct Refresh {
@@ -551,31 +563,43 @@ pub async fn keep_importing(
 ) {
     // At the start all are due: someone may have started idp because of a change.
     let mut read_within = Duration::ZERO;
+    let mut is_away = false;
     loop {
         let Refresh { sources, options, every } = refresh();
         let round = import_due(&db, &sources, &options, read_within);
-        if stop.run_until_cancelled(round).await.is_none() {
+        let pause = match stop.run_until_cancelled(round).await {
+            None => return,
+            Some(Ok(())) => {
+                is_away = false;
+                // A little less, or the processes would take turns a round late.
+                read_within = every.mul_f64(0.9);
+                every
+            }
+            Some(Err(error)) => {
+                // Once an outage, not with each attempt.
+                if !std::mem::replace(&mut is_away, true) {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "the database is away; sources are read when it is back");
+                }
+                every.min(PAUSE_WHILE_AWAY)
+            }
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
-        if stop.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
-            return;
-        }
-        // A little less, or the processes would take turns a round late.
-        read_within = every.mul_f64(0.9);
     }
 }
 
+/// # Errors
+/// The database is away. What is wrong with a source is logged, and listed among the problems.
 async fn import_due(
     db: &PgPool,
     sources: &[Source],
     options: &ImportOptions,
     read_within: Duration,
-) {
+) -> anyhow::Result<()> {
     // First, so that what moved from a source to another one is free to be taken.
-    if let Err(error) = forget_unlisted(db, sources, options).await {
-        let error = format!("{error:#}");
-        tracing::error!(error, "could not let go of sources that are listed no more");
-    }
+    forget_unlisted(db, sources, options).await?;
     for source in sources {
         let name = source.name(&options.base);
         match import_if_due(db, source, options, read_within).await {
@@ -584,10 +608,11 @@ async fn import_due(
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(source = name, error, "could not import");
-                note_down_error(db, &name, &error).await;
+                store::set_error(&mut *db.acquire().await?, &name, &error).await?;
             }
         }
     }
+    Ok(())
 }
 
 /// `None` when another process imports, or has within `read_within`.
@@ -606,9 +631,7 @@ async fn import_if_due(
         return Ok(None);
     }
     let report = import_locked(tx, source, options).await?;
-    if report.entities.created + report.entities.updated >= WRITES_BEFORE_VACUUM {
-        store::vacuum(&mut *db.acquire().await?).await?;
-    }
+    vacuum_after(&report.entities, db).await;
     Ok(Some(report))
 }
 
@@ -619,17 +642,6 @@ fn say(source: &str, report: &ImportReport) {
     }
     for held in &report.held {
         tracing::warn!(source, held, "a mass deletion waits for a person");
-    }
-}
-
-async fn note_down_error(db: &PgPool, source: &str, error: &str) {
-    let noted = async {
-        let mut connection = db.acquire().await?;
-        store::set_error(&mut connection, source, error).await
-    };
-    if let Err(error) = noted.await {
-        let error = error.to_string();
-        tracing::error!(source, error, "could not note down why a source was not imported");
     }
 }
 
