@@ -32,10 +32,8 @@ fn the_files_of_a_repository_are_those_its_globs_match() {
     let tree = origin.update().unwrap();
     let globs = |globs: &[&str]| {
         let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        let files = file::list(&tree.root, Some(&globs)).unwrap().files;
-        let mut names: Vec<String> = files.into_iter().map(|it| it.name).collect();
-        names.sort();
-        names
+        let listed = file::list(&tree.root, Some(&globs)).unwrap();
+        listed.files.into_iter().map(|it| it.name).collect::<Vec<_>>()
     };
     assert_eq!(
         globs(&["**/catalog-info.yaml", "**/catalog-info.yml"]),
@@ -47,8 +45,9 @@ fn the_files_of_a_repository_are_those_its_globs_match() {
         ]
     );
     assert_eq!(globs(&["*.yaml"]), ["catalog-info.yaml"]);
-    assert_eq!(globs(&["docs/*.yaml"]), ["docs/other.yaml"]);
+    assert_eq!(globs(&["./docs/*.yaml"]), ["docs/other.yaml"]);
     assert!(globs(&[".git/**"]).is_empty());
+    assert!(file::list(&tree.root, Some(&["[".into()])).is_err());
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, bail};
 use glob::{MatchOptions, Pattern};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{FileText, SourceContents, SourceFile, Stamp, is_yaml};
@@ -36,9 +38,7 @@ pub fn list(root: &Path, globs: Option<&[String]>) -> anyhow::Result<SourceConte
     if root.is_file() {
         return only(&root);
     }
-    let patterns =
-        globs.map(|it| it.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>());
-    let patterns = patterns.transpose().context("`files` has a glob that is none")?;
+    let patterns = globs.map(patterns).transpose()?;
     fs::read_dir(&root).with_context(|| format!("could not read {}", root.display()))?;
     let wanted = |name: &str| match &patterns {
         Some(patterns) => patterns.iter().any(|it| it.matches_with(name, BY_DIRECTORY)),
@@ -46,6 +46,14 @@ pub fn list(root: &Path, globs: Option<&[String]>) -> anyhow::Result<SourceConte
     };
     let is_named = |name: &str| patterns.is_some() || is_descriptor_name(name);
     walk(&root, &root, &wanted, &is_named)
+}
+
+fn patterns(globs: &[String]) -> anyhow::Result<Vec<Pattern>> {
+    let pattern = |glob: &String| {
+        Pattern::new(glob.trim_start_matches("./"))
+            .with_context(|| format!("`{glob}` is not a glob"))
+    };
+    globs.iter().map(pattern).collect()
 }
 
 fn only(file: &Path) -> anyhow::Result<SourceContents> {
@@ -135,15 +143,27 @@ struct Opened {
 fn open(root: &Path, name: &str) -> Result<Opened, String> {
     let path = inside(root, name)?;
     let why = |error: std::io::Error| format!("`{name}` could not be read: {error}");
-    let metadata = fs::metadata(&path).map_err(why)?;
-    // Before it is opened: opening a pipe waits for its other end.
+    let file = open_beneath(root, &path).map_err(|error| why(error.into()))?;
+    let metadata = file.metadata().map_err(why)?;
     if !metadata.is_file() {
         return Err(format!("`{name}` is not a file"));
     }
     if metadata.len() > FILE_BYTES_MAX {
         return Err(too_large(name));
     }
-    Ok(Opened { file: fs::File::open(&path).map_err(why)?, stamp: stamp(&metadata) })
+    Ok(Opened { file, stamp: stamp(&metadata) })
+}
+
+/// Opens `path`, whose links were followed, a directory at a time from `root`: a link that someone puts
+/// on the way meanwhile is not followed.
+fn open_beneath(root: &Path, path: &Path) -> nix::Result<fs::File> {
+    // A pipe must not keep us waiting for its other end.
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    let mut opened = nix::fcntl::open(root, flags | OFlag::O_DIRECTORY, Mode::empty())?;
+    for part in path.strip_prefix(root).unwrap_or(path).components() {
+        opened = openat(&opened, part.as_os_str(), flags | OFlag::O_NOFOLLOW, Mode::empty())?;
+    }
+    Ok(fs::File::from(opened))
 }
 
 fn too_large(name: &str) -> String {
