@@ -69,16 +69,17 @@ create table idp.stored_entity (
 );
 create index on idp.stored_entity (revision);
 create index on idp.stored_entity (source_id, file);
-create index on idp.stored_entity (orphaned_at) where orphaned_at is not null;
+create index on idp.stored_entity (source_id, orphaned_at) where orphaned_at is not null;
 
 create type idp.relation_kind as enum (
   'ownedBy', 'ownerOf', 'partOf', 'hasPart', 'providesApi', 'apiProvidedBy', 'consumesApi',
   'apiConsumedBy', 'dependsOn', 'dependencyOf', 'parentOf', 'childOf', 'memberOf', 'hasMember'
 );
 
--- Relations as documents say them, each once, from the entity that says it.
+-- Relations as documents say them, each once, from the entity that says it. Written and deleted with it
+-- by the import alone; a foreign key would cost 40 % of an import's time in the database.
 create table idp.stated_relation (
-  entity_id bigint not null references idp.stored_entity on delete cascade,
+  entity_id bigint not null,
   -- In the order of the document.
   position integer not null,
   kind idp.relation_kind not null,
@@ -111,7 +112,7 @@ create index on idp.problem (source_id, file);
 
 -- Every change of every entity: who owned what when.
 create table idp.change (
-  id bigint generated always as identity primary key,
+  id bigint generated always as identity,
   at timestamptz not null default now(),
   revision bigint not null,
   ref text not null,
@@ -121,9 +122,9 @@ create table idp.change (
   -- Its owners after the change, as its document says them; of a removal, those it had.
   owners text[] not null,
   source text not null,
-  file text not null
+  file text not null,
+  primary key (ref, id)
 );
-create index on idp.change (ref, id);
 create index on idp.change (revision) where what = 'removed';
 
 -- What people say instead of a name, besides the aliases in `idp.yaml`.

@@ -405,10 +405,7 @@ pub async fn update_entities(
     .bind(revision)
     .execute(&mut *db)
     .await?;
-    sqlx::query("delete from idp.stated_relation where entity_id = any($1)")
-        .bind(&columns.ids)
-        .execute(&mut *db)
-        .await?;
+    delete_relations(db, &columns.ids).await?;
     insert_relations(db, entities).await
 }
 
@@ -582,7 +579,16 @@ pub async fn expired_orphans(
 }
 
 pub async fn delete_entities(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+    delete_relations(db, ids).await?;
     sqlx::query("delete from idp.stored_entity where id = any($1)").bind(ids).execute(db).await?;
+    Ok(())
+}
+
+async fn delete_relations(db: &mut PgConnection, entity_ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query("delete from idp.stated_relation where entity_id = any($1)")
+        .bind(entity_ids)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::catalog::Problem;
 use crate::catalog::sources::{FileText, SourceContents, SourceFile, file};
 
 /// How much is read, and held in memory, at once.
-const CHUNK_BYTES: u64 = 4 << 20;
+const CHUNK_BYTES: u64 = 1 << 20;
 const CHUNK_FILES: usize = 512;
 
 /// A file to be read, with what is remembered of it.
