@@ -3,12 +3,12 @@
 use std::io::IsTerminal;
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::visible;
+use crate::chat::markdown::{self, Block, Button, Item, Span};
 use crate::conversation::Reply;
 
-/// How wide text is where nobody's terminal says.
+/// How wide text is where no terminal says.
 const COLUMNS: u16 = 100;
 
 const BOLD: &str = "\u{1b}[1m";
@@ -26,152 +26,59 @@ pub fn for_standard_output(reply: &Reply) -> String {
 
 /// `reply` for a terminal `columns` wide; with ANSI styles when `styled`.
 ///
-/// Buttons that stand alone become lines `try: owner payment-api`. Of what others wrote no control
-/// character gets through.
+/// A button is what to type: `try: owner payment-api`. Of what others wrote no control character
+/// gets through.
 pub fn render(reply: &Reply, columns: u16, styled: bool) -> String {
-    let mut page = Page { columns, styled, ..Page::default() };
-    for event in
-        Parser::new_ext(&reply.markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH)
-    {
-        page.take(event);
-    }
-    let mut out = page.out.trim_end().to_string();
-    out.push('\n');
-    out
+    let look = Look { columns, styled };
+    look.blocks(&markdown::read(&reply.markdown)) + "\n"
 }
 
-/// What has been written so far, and the blocks that are open.
-#[derive(Default)]
-struct Page {
+/// How the terminal is.
+#[derive(Clone, Copy)]
+struct Look {
     columns: u16,
     styled: bool,
-    out: String,
-    /// The text of the open block.
-    text: String,
-    /// The open links, each with where its label starts in `text`.
-    links: Vec<Link>,
-    /// Buttons of the open block, and whether there is anything else in it.
-    buttons: Vec<String>,
-    has_text: bool,
-    /// The open lists: the next number, `None` for bullets.
-    lists: Vec<Option<u64>>,
-    /// Written before the next line of text: a bullet, a number.
-    marker: String,
-    quotes: usize,
-    rows: Vec<Vec<String>>,
 }
 
-struct Link {
-    destination: String,
-    label_at: usize,
-}
+impl Look {
+    /// With an empty line between them, and no line break at the end.
+    fn blocks(self, blocks: &[Block]) -> String {
+        let shown = blocks.iter().map(|block| self.block(block));
+        shown.collect::<Vec<_>>().join("\n\n")
+    }
 
-impl Page {
-    fn take(&mut self, event: Event) {
-        match event {
-            Event::Start(tag) => self.open(tag),
-            Event::End(tag) => self.close(tag),
-            Event::Text(text) => self.say(&text),
-            Event::Code(text) if self.styled => {
-                self.style(CYAN);
-                self.say(&text);
-                self.style(PLAIN);
+    fn block(self, block: &Block) -> String {
+        match block {
+            Block::Heading { text, .. } => self.marked(BOLD, &visible(&markdown::plain(text))),
+            Block::Paragraph(text) => self.text(text),
+            Block::List(items) => lines(items.iter().map(|item| self.item(item))),
+            Block::Table { head, rows } => self.table(head, rows),
+            Block::Code(text) => lines(visible(text).lines().map(|line| format!("    {line}"))),
+            Block::Quote(blocks) => {
+                lines(self.blocks(blocks).lines().map(|line| format!("│ {line}")))
             }
-            Event::Code(text) => self.say(&format!("`{text}`")),
-            // Nobody's HTML is obeyed; it is text.
-            Event::Html(text) | Event::InlineHtml(text) => self.say(&text),
-            Event::SoftBreak | Event::HardBreak => self.text.push('\n'),
-            Event::Rule => {
-                self.say("───");
-                self.flush();
-                self.gap();
-            }
-            // Not switched on.
-            Event::InlineMath(_)
-            | Event::DisplayMath(_)
-            | Event::FootnoteReference(_)
-            | Event::TaskListMarker(_) => {}
+            Block::Divider => "───".to_string(),
+            Block::Buttons(buttons) => lines(buttons.iter().map(|button| self.button(button))),
         }
     }
 
-    fn open(&mut self, tag: Tag) {
-        match tag {
-            Tag::Heading { .. } | Tag::Strong => self.style(BOLD),
-            Tag::Emphasis => self.style(ITALIC),
-            Tag::Strikethrough => self.style(STRUCK),
-            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                let (destination, label_at) = (visible(&dest_url), self.text.len());
-                self.links.push(Link { destination, label_at });
-            }
-            Tag::List(start) => {
-                self.flush();
-                self.lists.push(start);
-            }
-            Tag::Item => {
-                self.marker = match self.lists.last_mut() {
-                    Some(Some(number)) => {
-                        *number += 1;
-                        format!("{}. ", *number - 1)
-                    }
-                    _ => "• ".to_string(),
-                };
-            }
-            Tag::BlockQuote(_) => self.quotes += 1,
-            Tag::TableHead | Tag::TableRow => self.rows.push(Vec::new()),
-            _ => {}
-        }
-    }
-
-    fn close(&mut self, tag: TagEnd) {
-        match tag {
-            TagEnd::Heading(_) => {
-                self.style(PLAIN);
-                self.flush();
-                self.gap();
-            }
-            TagEnd::Strong | TagEnd::Emphasis | TagEnd::Strikethrough => self.style(PLAIN),
-            TagEnd::Link | TagEnd::Image => self.close_link(),
-            TagEnd::Paragraph | TagEnd::CodeBlock | TagEnd::HtmlBlock => {
-                self.flush();
-                self.gap();
-            }
-            TagEnd::Item => self.flush(),
-            TagEnd::List(_) => {
-                self.lists.pop();
-                self.gap();
-            }
-            TagEnd::BlockQuote(_) => self.quotes -= 1,
-            TagEnd::TableCell => {
-                let cell = std::mem::take(&mut self.text);
-                self.buttons.clear();
-                if let Some(row) = self.rows.last_mut() {
-                    row.push(cell);
-                }
-            }
-            TagEnd::Table => self.close_table(),
-            _ => {}
-        }
-    }
-
-    /// A link is its label, and its address where the terminal cannot hide it; a button is its label.
-    fn close_link(&mut self) {
-        let Some(Link { destination, label_at }) = self.links.pop() else { return };
-        if let Some(words) = destination.strip_prefix("idp:") {
-            self.buttons.push(words.to_string());
-            return;
-        }
-        self.has_text = true;
-        let label = self.text.split_off(label_at);
-        self.text += &match (self.styled, self.is_in_table()) {
-            (true, true) => label,
-            (true, false) => format!("\u{1b}]8;;{destination}\u{1b}\\{label}\u{1b}]8;;\u{1b}\\"),
-            (false, _) if label == destination => label,
-            (false, _) => format!("{label} ({destination})"),
+    fn item(self, item: &Item) -> String {
+        let marker = match item.number {
+            Some(number) => format!("{number}. "),
+            None => "• ".to_string(),
         };
+        let indent = "  ".repeat(item.indent.into());
+        let under_marker = format!("\n{indent}{}", " ".repeat(marker.chars().count()));
+        format!("{indent}{marker}{}", self.text(&item.text).replace('\n', &under_marker))
     }
 
-    fn close_table(&mut self) {
-        let mut rows = std::mem::take(&mut self.rows).into_iter();
+    fn button(self, button: &Button) -> String {
+        format!("{} {}", self.marked(FAINT, "try:"), visible(&button.words))
+    }
+
+    fn table(self, head: &[Vec<Span>], rows: &[Vec<Vec<Span>>]) -> String {
+        // A table measures its cells, so that nothing invisible may be in them.
+        let plain = |cell: &Vec<Span>| Cell::new(visible(&markdown::plain(cell)));
         let mut table = Table::new();
         table
             .load_preset(presets::UTF8_HORIZONTAL_ONLY)
@@ -180,67 +87,46 @@ impl Page {
         if self.styled {
             table.enforce_styling();
         }
-        let heading = |text: String| match self.styled {
-            true => Cell::new(text).add_attribute(Attribute::Bold),
-            false => Cell::new(text),
-        };
-        table.set_header(rows.next().unwrap_or_default().into_iter().map(heading));
-        table.add_rows(rows);
-        self.out += &table.trim_fmt();
-        self.out.push('\n');
-        self.gap();
+        table.set_header(head.iter().map(|cell| match self.styled {
+            true => plain(cell).add_attribute(Attribute::Bold),
+            false => plain(cell),
+        }));
+        table.add_rows(rows.iter().map(|row| row.iter().map(plain).collect::<Vec<_>>()));
+        table.trim_fmt()
     }
 
-    fn is_in_table(&self) -> bool {
-        !self.rows.is_empty()
+    fn text(self, spans: &[Span]) -> String {
+        spans.iter().map(|span| self.span(span)).collect()
     }
 
-    /// Tables measure their cells, so that nothing invisible may be in them.
-    fn style(&mut self, style: &str) {
-        if self.styled && !self.is_in_table() {
-            self.text += style;
+    fn span(self, span: &Span) -> String {
+        let style = span.style;
+        let mut text = visible(&span.text);
+        for (is_so, mark) in
+            [(style.bold, BOLD), (style.italic, ITALIC), (style.strike, STRUCK), (style.code, CYAN)]
+        {
+            text = if is_so { self.marked(mark, &text) } else { text };
+        }
+        if style.code && !self.styled {
+            text = format!("`{text}`");
+        }
+        match &span.link {
+            None => text,
+            Some(url) if *url == span.text && !self.styled => text,
+            Some(url) if self.styled => {
+                format!("\u{1b}]8;;{}\u{1b}\\{text}\u{1b}]8;;\u{1b}\\", visible(url))
+            }
+            Some(url) => format!("{text} ({})", visible(url)),
         }
     }
 
-    fn say(&mut self, text: &str) {
-        let is_button = self.links.last().is_some_and(|it| it.destination.starts_with("idp:"));
-        self.has_text |= !is_button && !text.trim().is_empty();
-        self.text += &visible(text);
+    fn marked(self, mark: &str, text: &str) -> String {
+        if self.styled { format!("{mark}{text}{PLAIN}") } else { text.to_string() }
     }
+}
 
-    /// Writes the open block: behind its bullet, deeper in lists, marked in quotations.
-    fn flush(&mut self) {
-        let mut text = std::mem::take(&mut self.text);
-        let buttons = std::mem::take(&mut self.buttons);
-        if !std::mem::take(&mut self.has_text) && !buttons.is_empty() {
-            let lines = buttons.iter().map(|words| self.tried(words));
-            text = lines.collect::<Vec<_>>().join("\n");
-        }
-        if text.trim().is_empty() {
-            return;
-        }
-        let indent = "  ".repeat(self.lists.len().saturating_sub(1)) + &"│ ".repeat(self.quotes);
-        let marker = std::mem::take(&mut self.marker);
-        let under_marker = " ".repeat(marker.chars().count());
-        for (number, line) in text.trim_end().lines().enumerate() {
-            let before = if number == 0 { &marker } else { &under_marker };
-            self.out += &format!("{indent}{before}{line}\n");
-        }
-    }
-
-    fn tried(&self, words: &str) -> String {
-        match self.styled {
-            true => format!("{FAINT}try:{PLAIN} {words}"),
-            false => format!("try: {words}"),
-        }
-    }
-
-    /// An empty line before the next block; the items of a list stand close together.
-    fn gap(&mut self) {
-        if self.lists.is_empty() && !self.out.is_empty() && !self.out.ends_with("\n\n") {
-            self.out.push('\n');
-        }
-    }
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -260,10 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn buttons_that_stand_alone_say_what_to_type() {
+    fn a_button_is_what_to_type() {
         let row = format!("{} {}", button("Show", "show pay"), button("Who", "owner pay"));
         assert_eq!(plain(&format!("Found.\n\n{row}")), "Found.\n\ntry: show pay\ntry: owner pay\n");
-        assert_eq!(plain(&format!("- {} is first", button("pay", "show pay"))), "• pay is first\n");
     }
 
     #[test]
