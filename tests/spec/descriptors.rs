@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use idp::catalog::formats::backstage::read;
+use idp::catalog::formats::backstage::{read, rule::Rule};
 use idp::catalog::{Descriptor, Problem, Severity};
 use serde_json::Value;
 
@@ -176,4 +176,47 @@ fn where_we_differ_from_backstage_we_take_more() {
         let bare = ours.relations.iter().filter(|it| it.bare).count();
         assert_eq!(bare, usize::from(told == "bare-reference"), "{document}");
     }
+}
+
+/// The rows of the tables in `docs/descriptors.md` that have a rule in their first column: rule, severity.
+fn documented_rules() -> Vec<(String, String)> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/descriptors.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows = text.lines().map(|line| line.split(" | ").collect::<Vec<_>>());
+    rows.filter(|row| row.len() == 4 && row[0].starts_with("| `"))
+        .map(|row| (row[0].trim_matches(['|', ' ', '`']).to_string(), row[1].to_string()))
+        .collect()
+}
+
+#[test]
+fn every_rule_is_documented_with_its_severity() {
+    let documented = documented_rules();
+    let ours: Vec<(String, String)> = Rule::ALL
+        .iter()
+        .map(|rule| (rule.word().to_string(), rule.severity().word().to_string()))
+        .collect();
+    for rule in &ours {
+        assert!(documented.contains(rule), "docs/descriptors.md lacks {rule:?}");
+    }
+    // The others are rules of sources: each is a word somewhere in the code.
+    let sources = source_text();
+    for (word, _) in documented.iter().filter(|it| !ours.contains(it)) {
+        assert!(sources.contains(&format!("\"{word}\"")), "no code tells of `{word}`");
+    }
+    let words: BTreeSet<&String> = documented.iter().map(|(word, _)| word).collect();
+    assert_eq!(words.len(), documented.len(), "a rule is documented once");
+}
+
+/// All code that tells of problems of sources and portals.
+fn source_text() -> String {
+    let files = ["catalog", "portal"].map(|folder| {
+        let pattern = format!("{}/src/{folder}/**/*.rs", env!("CARGO_MANIFEST_DIR"));
+        glob::glob(&pattern).unwrap()
+    });
+    files
+        .into_iter()
+        .flatten()
+        .map(|file| std::fs::read_to_string(file.unwrap()).unwrap())
+        .filter(|text| !text.contains("pub enum Rule"))
+        .collect()
 }
