@@ -5,8 +5,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
@@ -30,42 +33,59 @@ pub enum Change {
     Catalog,
 }
 
-/// Tells `apply` of every change since `portal` was read, each once, until `stop`.
-pub async fn watch(portal: &Portal, stop: CancellationToken, mut apply: impl AsyncFnMut(Change)) {
-    let dir = &portal.dir;
-    let mut sources = portal.settings.sources.clone();
-    let mut known = portal.stamp;
-    let mut known_catalog = None;
+/// Sends every change since `portal` was read, each once, until `stop` or until nobody receives.
+pub async fn watch(portal: Arc<Portal>, changes: mpsc::Sender<Change>, stop: CancellationToken) {
+    let mut watched = Watched {
+        dir: portal.dir.clone(),
+        sources: portal.settings.sources.clone(),
+        portal: portal.stamp,
+        catalog: None,
+    };
     loop {
         let started = Instant::now();
-        let Ok((stamp, catalog)) = look(dir.clone(), sources.clone()).await else { return };
-        if stamp != known {
-            known = stamp;
-            match Portal::read(dir) {
-                Ok(portal) => {
-                    sources.clone_from(&portal.settings.sources);
-                    known_catalog = None;
-                    apply(Change::Portal(Box::new(portal))).await;
-                }
-                Err(problems) => apply(Change::Broken(problems)).await,
-            }
-        } else if known_catalog.replace(catalog).is_some_and(|before| before != catalog) {
-            apply(Change::Catalog).await;
+        let Ok((now, change)) = spawn_blocking(move || watched.look()).await else { return };
+        watched = now;
+        if let Some(change) = change
+            && changes.send(change).await.is_err()
+        {
+            return;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PERIOD.max(started.elapsed() * PAUSES_PER_LOOK)) => {}
+        let pause = PERIOD.max(started.elapsed() * PAUSES_PER_LOOK);
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
         }
     }
 }
 
-/// The stamps of the settings with the commands, and of the descriptors; off the threads that answer.
-async fn look(
+/// The directory as it was when it was last looked at.
+struct Watched {
     dir: PathBuf,
     sources: Vec<Source>,
-) -> Result<(Stamp, Stamp), tokio::task::JoinError> {
-    let both = move || (Stamp::of_portal(&dir), Stamp::of_sources(&dir, &sources));
-    tokio::task::spawn_blocking(both).await
+    portal: Stamp,
+    /// `None` before the first look.
+    catalog: Option<Stamp>,
+}
+
+impl Watched {
+    /// What it is now, and what has changed; of settings and descriptors the settings first.
+    fn look(mut self) -> (Watched, Option<Change>) {
+        let portal = Stamp::of_portal(&self.dir);
+        if portal != self.portal {
+            self.portal = portal;
+            return match Portal::read(&self.dir) {
+                Ok(portal) => {
+                    self.sources.clone_from(&portal.settings.sources);
+                    self.catalog = None;
+                    (self, Some(Change::Portal(Box::new(portal))))
+                }
+                Err(problems) => (self, Some(Change::Broken(problems))),
+            };
+        }
+        let catalog = Stamp::of_sources(&self.dir, &self.sources);
+        let before = self.catalog.replace(catalog);
+        let change = before.is_some_and(|before| before != catalog).then_some(Change::Catalog);
+        (self, change)
+    }
 }
 
 /// Tells one state of some files from another.
@@ -106,6 +126,37 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_change_is_told_once_and_a_broken_one_is_told_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        std::fs::create_dir(dir.path().join("catalog")).unwrap();
+        write("catalog/a.yaml", "a");
+        let portal = Portal::read(dir.path()).unwrap();
+        let mut watched = Some(Watched {
+            dir: dir.path().to_path_buf(),
+            sources: portal.settings.sources,
+            portal: portal.stamp,
+            catalog: None,
+        });
+        let mut look = || {
+            let (now, change) = watched.take().unwrap().look();
+            watched = Some(now);
+            change
+        };
+        assert!(look().is_none());
+        write("catalog/a.yaml", "ab");
+        assert!(matches!(look(), Some(Change::Catalog)));
+        assert!(look().is_none());
+        write("idp.yaml", "refresh: soon\n");
+        assert!(matches!(look(), Some(Change::Broken(problems)) if problems[0].line == 1));
+        assert!(look().is_none());
+        write("idp.yaml", "refresh: 9m\n");
+        let Some(Change::Portal(portal)) = look() else { panic!() };
+        assert_eq!(portal.settings.refresh, Duration::from_secs(9 * 60));
+        assert!(look().is_none());
+    }
 
     #[test]
     fn a_stamp_changes_with_a_file_that_comes_changes_or_goes() {

@@ -4,12 +4,16 @@
 //! standard error. Exit codes: 0 an answer, 1 a refusal or a failure, 2 a call that makes no sense.
 
 pub mod arguments;
+pub mod ask;
 pub mod catalog;
 pub mod check;
 pub mod database;
+pub mod demo;
 pub mod logs;
 pub mod prompt;
 pub mod render;
+pub mod running;
+pub mod serve;
 pub mod setup;
 
 use std::io::{self, Write};
@@ -51,7 +55,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Catalog { command } => catalog::run(&config, install, command).await,
         Command::Check(check) => check::run(check),
         Command::Migrate => database::migrate(&config, install).await,
-        Command::Demo | Command::Ask(_) | Command::Serve(_) => todo!(),
+        Command::Demo => demo::run(&config, install).await,
+        Command::Ask(ask) => ask::run(&config, install, ask).await,
+        Command::Serve(serve) => serve::run(&config, install, serve).await,
         Command::Db { command } => database::run(&config, command).await,
     }
 }

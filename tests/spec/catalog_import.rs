@@ -86,9 +86,9 @@ async fn a_conflict_names_both_places_and_the_first_keeps_the_entity() {
     assert_eq!(references(&fresh.pool).await, ["cart", "pay"]);
     assert_eq!(
         said(&report.problems),
-        [format!(
+        [
             "b.yaml:2 [conflict] `component:default/pay` is described twice: here, and in a.yaml of directory:., line 2, which keeps it."
-        )]
+        ]
     );
 
     let other = Directory::with(&[("c.yaml", &component("cart", "someone-else"))]);

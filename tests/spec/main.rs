@@ -5,6 +5,7 @@
 mod acme;
 mod architecture;
 mod asking;
+mod catalog_follow;
 mod catalog_history;
 mod catalog_import;
 mod catalog_refresh;

@@ -77,6 +77,13 @@ pub enum News {
     Says { entities: Vec<Incoming>, problems: Vec<Problem> },
 }
 
+struct Text {
+    text: Vec<u8>,
+    /// `None` for what was fetched.
+    stamp: Option<Stamp>,
+    etag: Option<String>,
+}
+
 /// How the files of one source are read.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -131,16 +138,12 @@ impl Reader {
     pub fn follow(&self, file: &str, targets: &[LocationTarget]) -> Found {
         let mut found = Found::default();
         for target in targets {
-            match self.target(file, target) {
-                Ok(files) => found.files.extend(files),
-                Err(_) if target.optional => {}
-                Err(problem) => found.problems.push(problem),
-            }
+            self.follow_target(file, target, &mut found);
         }
         found
     }
 
-    fn target(&self, file: &str, target: &LocationTarget) -> Result<Vec<SourceFile>, Problem> {
+    fn follow_target(&self, file: &str, target: &LocationTarget, found: &mut Found) {
         let problem = |severity, rule, message, hint| Problem {
             document: target.document,
             line: target.line,
@@ -148,21 +151,27 @@ impl Reader {
             severity,
             ..about(file, rule, message, hint)
         };
-        if target.target.contains("://") || self.root.is_none() {
+        let root = self.root.as_deref().filter(|_| !target.target.contains("://"));
+        let Some(root) = root else {
             let message = format!("`{}` is not read from here.", target.target);
             let hint =
                 "List it under `sources` in idp.yaml, as `url` or with its repository as `git`.";
-            return Err(problem(Severity::Info, "location-url", message, hint));
+            found.problems.push(problem(Severity::Info, "location-url", message, hint));
+            return;
+        };
+        match file::targets(root, file, &target.target) {
+            Ok(files) => found.files.extend(files),
+            Err(_) if target.optional => {}
+            Err(why) => {
+                let hint = "Mend the target, or write `presence: optional` if it may be missing.";
+                let message = sentence(&why);
+                found.problems.push(problem(Severity::Error, "location-target", message, hint));
+            }
         }
-        let root = self.root.as_deref().unwrap_or(Path::new(""));
-        file::targets(root, file, &target.target).map_err(|why| {
-            let hint = "Mend the target, or write `presence: optional` if it may be missing.";
-            problem(Severity::Error, "location-target", sentence(&why), hint)
-        })
     }
 
     fn look_at(&self, file: SourceFile, known: KnownFile) -> ReadFile {
-        let (text, stamp, etag) = match self.text(&file) {
+        let Text { text, stamp, etag } = match self.text(&file) {
             Ok(text) => text,
             Err(why) => return unreadable(file.name, why, known),
         };
@@ -191,8 +200,9 @@ impl Reader {
         let mut problems = contents.problems;
         if problems.iter().any(|it| it.severity == Severity::Error) {
             // The broken document may be the Location that named them: what it said stays.
-            let missing = known.targets.into_iter().filter(|it| !now.targets.contains(it));
-            let missing: Vec<LocationTarget> = missing.collect();
+            let is_named =
+                |it: &LocationTarget| now.targets.iter().any(|now| now.target == it.target);
+            let missing: Vec<_> = known.targets.into_iter().filter(|it| !is_named(it)).collect();
             now.targets.extend(missing);
         }
         let entities = contents.descriptors.into_iter();
@@ -202,12 +212,15 @@ impl Reader {
         ReadFile { name: file.name, known: now, news, found: Found::default() }
     }
 
-    fn text(&self, file: &SourceFile) -> Result<(Vec<u8>, Option<Stamp>, Option<String>), String> {
+    fn text(&self, file: &SourceFile) -> Result<Text, String> {
         match (&file.text, self.root.as_deref()) {
             (FileText::OnDisk(_), Some(root)) => {
-                file::read(root, &file.name).map(|(text, stamp)| (text, Some(stamp), None))
+                let (text, stamp) = file::read(root, &file.name)?;
+                Ok(Text { text, stamp: Some(stamp), etag: None })
             }
-            (FileText::Fetched { text, etag }, _) => Ok((text.clone(), None, etag.clone())),
+            (FileText::Fetched { text, etag }, _) => {
+                Ok(Text { text: text.clone(), stamp: None, etag: etag.clone() })
+            }
             _ => Err(format!("`{}` was not sent", file.name)),
         }
     }

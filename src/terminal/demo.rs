@@ -1,0 +1,121 @@
+//! `idp demo`: a sample company, a private database and a prompt. Nothing of it touches anything real.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use include_dir::{Dir, include_dir};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::spawn_blocking;
+
+use super::ask::typed;
+use super::logs::{self, Logs};
+use super::prompt::Reader;
+use super::running::{Running, WithoutCatalog};
+use super::{print, render, serve};
+use crate::app::App;
+use crate::config::Config;
+
+/// The sample company, for who has no checkout.
+static ACME: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/acme");
+
+/// Where it lies in a checkout: who stands there sees their own changes at once.
+const IN_CHECKOUT: &str = "examples/acme";
+
+/// Answers the lines of a prompt, or of standard input where nobody sits, until they end.
+pub async fn run(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
+    let config = own_config(config);
+    logs::start(Logs::File, &config)?;
+    let dir = acme(&config.data_dir)?;
+    let running = Running::open(&config, &dir, install, WithoutCatalog::Fail).await?;
+    running.import_first().await?;
+    let is_prompt = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if is_prompt {
+        running.keep_current();
+        let address = serve::in_background(&running).await?;
+        print(&greeting(&config, &dir, &address.to_string()))?;
+        answer_prompt(&running.app, &config.data_dir.join("history")).await?;
+    } else {
+        answer_lines(&running.app).await?;
+    }
+    running.close().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A directory, a database and a Slack secret of the demo's own, whatever is set for the real one.
+fn own_config(config: &Config) -> Config {
+    let mut own = config.clone();
+    own.data_dir = config.data_dir.join("demo");
+    own.database_url = None;
+    own.slack.bot_token = None;
+    own.slack.signing_secret = Some(random_secret());
+    own
+}
+
+/// Nobody outside knows it; who wants to try signed requests reads it in the greeting.
+fn random_secret() -> SecretString {
+    let half = || RandomState::new().hash_one(());
+    SecretString::from(format!("{:016x}{:016x}", half(), half()))
+}
+
+/// The sample company: of the checkout, or unpacked into `data_dir`.
+fn acme(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let in_checkout = Path::new(IN_CHECKOUT);
+    if in_checkout.join("idp.yaml").is_file() {
+        return in_checkout.canonicalize().context("could not find the sample company");
+    }
+    let dir = data_dir.join("acme");
+    std::fs::create_dir_all(&dir)
+        .and_then(|()| ACME.extract(&dir))
+        .with_context(|| format!("could not unpack the sample company to {}", dir.display()))?;
+    Ok(dir)
+}
+
+fn greeting(config: &Config, dir: &Path, address: &str) -> String {
+    let secret = config.slack.signing_secret.as_ref().map_or("", |it| it.expose_secret());
+    format!(
+        "This is Acme, a sample company ({}). Try:\n\n  \
+           owner payment-api\n  \
+           dependents payment-api\n  \
+           who owns chekout?\n  \
+           help\n\n\
+         Tab completes, Ctrl-D leaves. Slack's requests are answered at http://{address}/slack,\n\
+         signed with {secret}; the log is {}.\n\n",
+        dir.display(),
+        config.data_dir.join("idp.log").display(),
+    )
+}
+
+async fn answer_prompt(app: &Arc<App>, history: &Path) -> anyhow::Result<()> {
+    let mut reader = Reader::new(app.clone(), history)?;
+    loop {
+        // Reading blocks until a person has typed.
+        let read = spawn_blocking(move || (reader.read(), reader)).await?;
+        let line;
+        (line, reader) = read;
+        match line?.as_deref().map(str::trim) {
+            None | Some("exit" | "quit") => return Ok(()),
+            Some("") => {}
+            Some(line) => answer(app, line).await?,
+        }
+    }
+}
+
+async fn answer_lines(app: &App) -> anyhow::Result<()> {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.context("could not read from standard input")?;
+        if !line.trim().is_empty() {
+            answer(app, line.trim()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A refusal is an answer too: the conversation goes on.
+async fn answer(app: &App, line: &str) -> anyhow::Result<()> {
+    let reply = app.answer(typed(line, None)).await;
+    print(&format!("{}\n", render::for_standard_output(&reply)))
+}

@@ -1,0 +1,279 @@
+//! An idp that runs: a portal, its database or the copy of the catalog on disk, and what keeps them current.
+//!
+//! `ask`, `demo` and `serve` run the same [`App`]; they differ in how long.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, watch::Sender};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::check::listed;
+use super::setup;
+use crate::app::App;
+use crate::catalog::flow::{self, Refresh};
+use crate::catalog::snapshot::disk;
+use crate::catalog::sources::Source;
+use crate::catalog::{Catalog, EntityRef, Snapshot};
+use crate::config::Config;
+use crate::portal::Portal;
+use crate::portal::watch::{self, Change};
+use crate::postgres::{self, Database, Db};
+use crate::web::Web;
+use crate::web::slack::Slack;
+
+/// How long the database may take to answer before the copy on disk does.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What to do without a database and without a copy on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutCatalog {
+    Fail,
+    /// Run, say so to whoever asks, and keep trying.
+    Wait,
+}
+
+/// What runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Running {
+    pub app: Arc<App>,
+    pub config: Arc<Config>,
+    /// Ends everything that runs in the background.
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+    portal: Arc<Portal>,
+    database: Database,
+    aliases: Sender<Vec<(String, EntityRef)>>,
+}
+
+impl Running {
+    /// The portal `dir` with its database, and the catalog as the copy on disk has it.
+    ///
+    /// # Errors
+    /// Settings or commands with errors, each told with its place; neither a database nor a copy, unless
+    /// that is to be waited for.
+    pub async fn open(
+        config: &Config,
+        dir: &Path,
+        install: bool,
+        without: WithoutCatalog,
+    ) -> anyhow::Result<Running> {
+        let portal = setup::portal(dir)?;
+        let database = setup::database(config, install);
+        let aliases = portal.settings.alias_list();
+        let http = setup::http_client(config, &portal.settings);
+        let nothing = Catalog::new(Snapshot::build(Vec::new(), &aliases, 0));
+        let (db, catalog) = match connect(&database).await {
+            Ok(db) => (Some(db), nothing),
+            Err(error) => match copy_on_disk(config) {
+                Some(catalog) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "no database: answering from the copy on disk");
+                    (None, catalog)
+                }
+                None if without == WithoutCatalog::Wait => {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "no database and no copy on disk: waiting for it");
+                    (None, nothing)
+                }
+                None => return Err(error),
+            },
+        };
+        let Portal { commands, settings, .. } = &portal;
+        let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
+        Ok(Running {
+            app: Arc::new(app),
+            config: Arc::new(config.clone()),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            portal: Arc::new(portal),
+            database,
+            aliases: Sender::new(aliases),
+        })
+    }
+
+    /// Imports the sources that lie on this disk, all of them when the catalog has nothing yet, and
+    /// answers from what the database has then. Without a database the copy on disk stays.
+    ///
+    /// # Errors
+    /// A database that broke off.
+    pub async fn import_first(&self) -> anyhow::Result<()> {
+        let Some(db) = self.db() else { return Ok(()) };
+        self.import(&db, is_on_this_disk).await;
+        let mut snapshot = flow::load(&db.pool, &self.aliases.borrow()).await?;
+        if snapshot.is_empty() {
+            self.import(&db, |source| !is_on_this_disk(source)).await;
+            snapshot = flow::load(&db.pool, &self.aliases.borrow()).await?;
+        }
+        let now = now();
+        disk::write(&setup::disk_copy(&self.config), &snapshot, now)?;
+        self.app.catalog.current.store(Arc::new(snapshot));
+        self.app.catalog.confirmed_at_ms.store(now.timestamp_millis(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Imports those of the settings' sources that are `wanted`. One that cannot be read is told, and stays as it was.
+    async fn import(&self, db: &Db, wanted: fn(&Source) -> bool) {
+        let Refresh { mut sources, options, .. } = self.refresh();
+        sources.retain(wanted);
+        if let Err(error) = flow::import(&db.pool, &sources, &options).await {
+            tracing::warn!(error = format!("{error:#}"), "could not read all sources");
+        }
+    }
+
+    /// What is imported again and again, as the settings say now.
+    fn refresh(&self) -> Refresh {
+        let settings = self.app.settings.load();
+        let http = self.app.http.clone();
+        Refresh {
+            sources: settings.sources.clone(),
+            options: setup::import_options(&self.config, &settings, &self.portal.dir, http),
+            every: settings.refresh,
+        }
+    }
+
+    /// Keeps catalog, settings and commands current in the background, until [`Running::close`].
+    pub fn keep_current(&self) {
+        let running = self.clone();
+        self.tasks.spawn(async move { running.keep_catalog().await });
+        let (app, stop) = (self.app.clone(), self.stop.clone());
+        self.tasks.spawn(async move { app.record_unanswered(stop).await });
+        let (changes, mut changed) = mpsc::channel(1);
+        self.tasks.spawn(watch::watch(self.portal.clone(), changes, self.stop.clone()));
+        let running = self.clone();
+        self.tasks.spawn(async move {
+            while let Some(change) = changed.recv().await {
+                running.apply(change).await;
+            }
+        });
+    }
+
+    /// Follows the database, and imports into it; once it answers, where it does not yet.
+    async fn keep_catalog(&self) {
+        let db = match self.db() {
+            Some(db) => db,
+            None => {
+                let opened =
+                    self.stop.run_until_cancelled(postgres::open_patiently(&self.database));
+                let Some(db) = opened.await else { return };
+                self.app.db.store(Arc::new(Some(db.clone())));
+                db
+            }
+        };
+        let follow = flow::follow(
+            db.pool.clone(),
+            self.app.catalog.clone(),
+            self.aliases.subscribe(),
+            setup::disk_copy(&self.config),
+            flow::POLL,
+            self.stop.clone(),
+        );
+        let import = flow::keep_importing(db.pool.clone(), || self.refresh(), self.stop.clone());
+        tokio::join!(follow, import, self.stop.run_until_cancelled(db.tend()));
+    }
+
+    /// Takes up what changed in the portal directory.
+    async fn apply(&self, change: Change) {
+        match change {
+            Change::Portal(portal) => {
+                let Portal { settings, commands, .. } = *portal;
+                self.aliases.send_replace(settings.alias_list());
+                self.app.settings.store(Arc::new(settings));
+                self.app.commands.store(Arc::new(commands));
+                tracing::info!("took up the portal's change");
+            }
+            Change::Broken(problems) => {
+                let problems = listed(&problems);
+                tracing::error!(
+                    problems,
+                    "the portal's change has errors: the old settings and commands hold"
+                );
+                return;
+            }
+            Change::Catalog => {}
+        }
+        if let Some(db) = self.db() {
+            self.import(&db, is_on_this_disk).await;
+        }
+    }
+
+    /// Waits until the database has confirmed the catalog, as long as there is patience.
+    pub async fn confirmed(&self) {
+        let before = self.app.catalog.confirmed_at();
+        let confirmed = async {
+            while self.app.catalog.confirmed_at() == before {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if self.db().is_some() && timeout(PATIENCE, confirmed).await.is_err() {
+            tracing::warn!("the database does not tell the catalog yet");
+        }
+    }
+
+    /// What the HTTP server answers with; without a signing secret Slack is off.
+    pub fn web(&self) -> Web {
+        let slack = self.config.slack.signing_secret.clone();
+        let slack = slack.map(|signing_secret| Arc::new(Slack { signing_secret }));
+        Web { app: self.app.clone(), slack }
+    }
+
+    fn db(&self) -> Option<Db> {
+        (**self.app.db.load()).clone()
+    }
+
+    /// Ends what runs in the background, and leaves the database.
+    ///
+    /// # Errors
+    /// A private server that does not stop.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        match self.db() {
+            Some(db) => db.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_on_this_disk(source: &Source) -> bool {
+    matches!(source, Source::Path { .. })
+}
+
+async fn connect(database: &Database) -> anyhow::Result<Db> {
+    match database {
+        Database::Url(_) => timeout(PATIENCE, postgres::open(database))
+            .await
+            .map_err(|_| anyhow!("it did not answer within {} s", PATIENCE.as_secs()))
+            .flatten()
+            .context("could not open the database of DATABASE_URL"),
+        // Installing Postgres and making a cluster may take minutes.
+        Database::Private(_) => postgres::open(database).await,
+    }
+}
+
+/// The catalog as it was when the database last confirmed it; `None` when there is no copy that can be read.
+fn copy_on_disk(config: &Config) -> Option<Arc<Catalog>> {
+    let copy = disk::read(&setup::disk_copy(config)).unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "the copy of the catalog is of no use");
+        None
+    })?;
+    let catalog = Catalog::new(copy.snapshot);
+    catalog.confirmed_at_ms.store(copy.confirmed_at.timestamp_millis(), Ordering::Relaxed);
+    catalog.is_away.store(true, Ordering::Relaxed);
+    Some(catalog)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process asks the clock when it reads the database"
+)]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}

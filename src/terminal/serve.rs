@@ -1,0 +1,90 @@
+//! `idp serve`: answers until told to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::Serve;
+use super::running::{Running, WithoutCatalog};
+use super::setup;
+use crate::config::Config;
+use crate::web;
+
+/// How long requests that are being answered may take once the process is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Answers until SIGTERM or SIGINT, then finishes what it has begun.
+pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result<ExitCode> {
+    let dir = setup::portal_dir(config, serve.portal.as_deref())?;
+    // First, so that a port that is taken is told before a database is started.
+    let listener = listen(serve.listen.unwrap_or(config.listen)).await?;
+    let address = listener.local_addr()?;
+    let stop = stop_signal()?;
+    let running = Running::open(config, &dir, install, WithoutCatalog::Wait).await?;
+    running.keep_current();
+    running.confirmed().await;
+    tracing::info!(%address, portal = %dir.display(), "listening");
+    answer(listener, &running, stop).await?;
+    running.close().await?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Answers on a free port of this machine, in the background, until `running` is closed.
+pub async fn in_background(running: &Running) -> anyhow::Result<SocketAddr> {
+    let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let address = listener.local_addr()?;
+    let (running, stop) = (running.clone(), running.stop.clone());
+    running.clone().tasks.spawn(async move {
+        if let Err(error) = answer(listener, &running, stop).await {
+            tracing::error!(error = format!("{error:#}"), "the HTTP server ended");
+        }
+    });
+    Ok(address)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("could not listen on {address}; choose another with --listen"))
+}
+
+/// Cancelled as soon as the process is told to stop.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (told, mut term, mut interrupt) =
+        (stop.clone(), signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new connections, finishing what has begun");
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+async fn answer(
+    listener: TcpListener,
+    running: &Running,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let served = axum::serve(listener, web::router(running.web()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::select! {
+        served = served.into_future() => served.context("the HTTP server ended"),
+        () = drained => {
+            tracing::warn!(seconds = DRAIN.as_secs(), "some requests were not finished in time");
+            Ok(())
+        }
+    }
+}
