@@ -1,4 +1,5 @@
 //! The words of each platform.
 
+pub mod inbox;
 pub mod markdown;
 pub mod slack;

@@ -217,10 +217,17 @@ impl Running {
     }
 
     /// What the HTTP server answers with; without a signing secret Slack is off.
-    pub fn web(&self) -> Web {
-        let slack = self.config.slack.signing_secret.clone();
-        let slack = slack.map(|signing_secret| Arc::new(Slack { signing_secret }));
-        Web { app: self.app.clone(), slack }
+    ///
+    /// # Errors
+    /// A signing secret that anybody could sign with; an address of Slack's API that is not Slack's.
+    pub fn web(&self) -> anyhow::Result<Web> {
+        let allowed_hosts = &self.app.settings.load().allowed_hosts;
+        let slack =
+            Slack::new(&self.config.slack, allowed_hosts, self.tasks.clone())?.map(Arc::new);
+        if let Some(slack) = &slack {
+            self.tasks.spawn(slack.clone().keep(self.app.clone(), self.stop.clone()));
+        }
+        Ok(Web { app: self.app.clone(), slack })
     }
 
     fn db(&self) -> Option<Db> {

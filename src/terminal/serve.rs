@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -13,10 +12,7 @@ use super::arguments::Serve;
 use super::running::{Running, WithoutCatalog};
 use super::setup;
 use crate::config::Config;
-use crate::web;
-
-/// How long requests that are being answered may take once the process is told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::web::{self, server};
 
 /// Answers until SIGTERM or SIGINT, then finishes what it has begun.
 pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result<ExitCode> {
@@ -74,17 +70,6 @@ async fn answer(
     running: &Running,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let drained = async {
-        stop.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    let served = axum::serve(listener, web::router(running.web()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        served = served.into_future() => served.context("the HTTP server ended"),
-        () = drained => {
-            tracing::warn!(seconds = DRAIN.as_secs(), "some requests were not finished in time");
-            Ok(())
-        }
-    }
+    server::serve(listener, web::router(running.web()?), stop).await;
+    Ok(())
 }

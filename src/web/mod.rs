@@ -1,12 +1,25 @@
 //! HTTP in.
 
+pub mod health;
+pub mod server;
 pub mod slack;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::{get, post};
 
 use crate::app::App;
+
+/// The largest request; Slack's are far smaller.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request that takes longer is told in the log.
+const SLOW_S: f64 = 1.0;
 
 /// Everything the routes need.
 #[derive(Clone)]
@@ -16,6 +29,37 @@ pub struct Web {
     pub slack: Option<Arc<slack::Slack>>,
 }
 
-pub fn router(_web: Web) -> Router {
-    todo!()
+pub fn router(web: Web) -> Router {
+    health::start_metrics();
+    Router::new()
+        .route("/slack/commands", post(slack::command))
+        .route("/slack/events", post(slack::event))
+        .route("/slack/interactions", post(slack::interaction))
+        .route("/livez", get(health::livez))
+        .route("/healthz", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(count))
+        .with_state(web)
+}
+
+/// Counts and times the request, and tells in the log what was refused or slow. Nothing that a person
+/// wrote is in either.
+async fn count(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let route = path.as_ref().map_or("other", MatchedPath::as_str).to_string();
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() || seconds >= SLOW_S {
+        tracing::info!(route, status = status.as_u16(), seconds, "answered a request");
+    } else {
+        tracing::debug!(route, status = status.as_u16(), seconds, "answered a request");
+    }
+    let labels = [("route", route), ("status", status.as_str().to_string())];
+    metrics::counter!("idp_http_requests_total", &labels).increment(1);
+    metrics::histogram!("idp_http_request_seconds", &labels[..1]).record(seconds);
+    response
 }

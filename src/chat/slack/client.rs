@@ -146,6 +146,11 @@ impl SlackApi {
         }
     }
 
+    /// Whether there is a token to call with.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Who the bot's token belongs to.
     ///
     /// # Errors

@@ -45,8 +45,9 @@ pub struct Envelope {
 pub enum Errand {
     /// Somebody mentioned the bot, or wrote to it: the answer is posted.
     Said(Invocation),
-    /// Somebody clicked a button: the answer goes to `response_url`.
-    Clicked { click: Click, response_url: String },
+    /// Somebody clicked a button: the answer goes to `response_url`, in the place of the message with the
+    /// button where it `replaces` it.
+    Clicked { click: Click, response_url: String, replaces: bool },
 }
 
 impl Errand {
@@ -104,10 +105,11 @@ pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Event> {
         _ => return Some(Event::Ignored),
     }
     let event = &body_json["event"];
-    if !is_said_to_us(event, bot_user_id) {
+    let tenant = tenant(text_at(&body_json, "/team_id"), text_at(&body_json, "/enterprise_id"));
+    let is_stranger = is_stranger(text_at(event, "/user_team"), &tenant);
+    if !is_said_to_us(event, bot_user_id) || is_stranger {
         return Some(Event::Ignored);
     }
-    let tenant = tenant(text_at(&body_json, "/team_id"), text_at(&body_json, "/enterprise_id"));
     let thread = first_of([text_at(event, "/thread_ts"), text_at(event, "/ts")]);
     let address = Address {
         platform: Platform::Slack,
@@ -134,10 +136,11 @@ pub fn interaction(body: &[u8]) -> Option<Event> {
         text_at(&payload, "/type") == "block_actions" && text_at(action, "/type") == "button";
     let (said, user) = (text_at(action, "/value"), text_at(&payload, "/user/id"));
     let is_ours = text_at(action, "/action_id").starts_with(ACTION_PREFIX);
-    if !is_button || !is_ours || said.is_empty() || user.is_empty() {
+    let tenant = tenant(text_at(&payload, "/team/id"), text_at(&payload, "/enterprise/id"));
+    let is_stranger = is_stranger(text_at(&payload, "/user/team_id"), &tenant);
+    if !is_button || !is_ours || said.is_empty() || user.is_empty() || is_stranger {
         return Some(Event::Ignored);
     }
-    let tenant = tenant(text_at(&payload, "/team/id"), text_at(&payload, "/enterprise/id"));
     let channel =
         first_of([text_at(&payload, "/channel/id"), text_at(&payload, "/container/channel_id")]);
     let thread = text_at(&payload, "/container/thread_ts");
@@ -149,10 +152,14 @@ pub fn interaction(body: &[u8]) -> Option<Event> {
         thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
     };
     let speaker = speaker(tenant, user.to_string());
+    // The next page takes the place of this one, where nobody but who turns it sees it.
+    let is_page = said.split_whitespace().any(|word| word.starts_with("--page"));
+    let replaces =
+        is_page && payload.pointer("/container/is_ephemeral") == Some(&Value::Bool(true));
     let click = Click { speaker, address, words: said.replace('\0', " ") };
     let response_url = text_at(&payload, "/response_url").to_string();
     let id = id(text_at(&payload, "/trigger_id"), body);
-    Some(Event::Errand(Envelope { id, errand: Errand::Clicked { click, response_url } }))
+    Some(Event::Errand(Envelope { id, errand: Errand::Clicked { click, response_url, replaces } }))
 }
 
 /// Whether a person said it, to the bot, for the first time. A bot that answers bots never stops.
@@ -169,6 +176,11 @@ fn is_said_to_us(event: &Value, bot_user_id: Option<&str>) -> bool {
     let user = text_at(event, "/user");
     let is_complete = !user.is_empty() && !text_at(event, "/channel").is_empty();
     is_to_us && is_of_a_person && is_complete && bot_user_id != Some(user) && user != "USLACKBOT"
+}
+
+/// Whether somebody of the workspace `home` is a guest from elsewhere: of a channel shared with another company.
+fn is_stranger(home: &str, tenant: &str) -> bool {
+    !home.is_empty() && home != tenant
 }
 
 /// The workspace; the organisation where the app is installed for all of it.
