@@ -1,6 +1,7 @@
 //! The private cluster: found, shared, adopted, brought back, and what it says when it cannot.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -107,6 +108,35 @@ async fn without_the_lock_migrations_at_once_fail() {
         sqlx::raw_sql("drop schema idp cascade").execute(&mut connection).await.unwrap();
     }
     panic!("the lock makes no difference");
+}
+
+/// Also: the folder it is started in is closed to the server, as a checkout in root's home is.
+#[tokio::test]
+async fn the_server_of_a_killed_idp_is_adopted() {
+    let server = Server::named("data/demo/postgres");
+    let home = server.private().dir.ancestors().nth(3).unwrap();
+    let checkout = home.join("checkout");
+    fs::create_dir(&checkout).unwrap();
+    fs::set_permissions(&checkout, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_idp"))
+        .arg("demo")
+        .current_dir(&checkout)
+        .env("IDP_DATA_DIR", home.join("data"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    demo.stdin.as_mut().unwrap().write_all(b"owner payment-api\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(demo.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap();
+    assert!(answer.contains("payment-api"), "{answer}");
+    let process = postmaster(&server);
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+
+    let db = postgres::open(&server.database()).await.unwrap();
+    sqlx::query("select 1").execute(&db.pool).await.unwrap();
+    assert_eq!(postmaster(&server), process, "it still is the same server");
 }
 
 #[tokio::test]
