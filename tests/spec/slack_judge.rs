@@ -1,0 +1,151 @@
+//! What Slack would make of a message, read from its JSON alone: its limits, its mentions, its links, its shape.
+//!
+//! It shares no code with what writes messages. Sources: <https://docs.slack.dev/reference/block-kit/blocks>,
+//! <https://docs.slack.dev/messaging/formatting-message-text>.
+
+use serde_json::Value;
+
+/// What a reader would see that is more than text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// `!channel`, `@U1`, `#C1`.
+    pub mentions: Vec<String>,
+    pub links: Vec<String>,
+}
+
+pub fn seen(message: &Value) -> Seen {
+    let mut seen = Seen::default();
+    read_mrkdwn(message["text"].as_str().unwrap_or_default(), &mut seen);
+    if message["link_names"] == true || message["parse"] == "full" {
+        seen.mentions.push("names are linked".into());
+    }
+    visit(&message["blocks"], &mut |object| match object["type"].as_str().unwrap_or_default() {
+        "mrkdwn" => read_mrkdwn(object["text"].as_str().unwrap_or_default(), &mut seen),
+        mention @ ("user" | "usergroup" | "channel" | "broadcast" | "team") => {
+            seen.mentions.push(mention.into());
+        }
+        "link" => seen.links.push(object["url"].as_str().unwrap_or_default().into()),
+        "button" if object.get("url").is_some() => seen.links.push(object["url"].to_string()),
+        _ => {}
+    });
+    seen
+}
+
+/// The types of all blocks and elements in their order, and how each looks; the text is left out.
+pub fn shape(message: &Value) -> Vec<String> {
+    let mut shape = Vec::new();
+    visit(&message["blocks"], &mut |object| {
+        if let Some(kind) = object["type"].as_str() {
+            shape.push(format!("{kind} {} {}", object["style"], object["url"]));
+        }
+    });
+    shape
+}
+
+/// The first limit that `message` breaks, in words.
+pub fn over_a_limit(message: &Value) -> Result<(), String> {
+    let blocks = message["blocks"].as_array().ok_or("no blocks")?;
+    at_most("blocks", blocks.len(), 50)?;
+    at_most("the fallback", units(&message["text"]), 4_000)?;
+    let (mut total, mut ids) = (0, std::collections::HashSet::new());
+    for block in blocks {
+        let mut characters = 0;
+        let mut of_parts = Ok(());
+        visit(block, &mut |object| {
+            let text = units(&object["text"]);
+            characters += text;
+            let judged = match object["type"].as_str().unwrap_or_default() {
+                "" => Err("a part without a type".to_string()),
+                "header" => at_most("a header", units(&object["text"]["text"]), 150),
+                "button" => at_most("a label", units(&object["text"]["text"]), 75)
+                    .and(at_most("a value", units(&object["value"]), 2_000))
+                    .and(at_most("an id", units(&object["action_id"]), 255))
+                    .and(match ids.insert(object["action_id"].to_string()) {
+                        true => Ok(()),
+                        false => Err("an id twice".to_string()),
+                    }),
+                "actions" => {
+                    at_most("buttons", object["elements"].as_array().map_or(0, Vec::len), 25)
+                        .and(at_least_one("buttons", &object["elements"]))
+                }
+                "context" => {
+                    at_most("elements", object["elements"].as_array().map_or(0, Vec::len), 10)
+                }
+                "rich_text" | "rich_text_section" | "rich_text_list" => {
+                    at_least_one("elements", &object["elements"])
+                }
+                "text" | "plain_text" if text == 0 => Err("an empty text".to_string()),
+                _ => Ok(()),
+            };
+            of_parts = std::mem::replace(&mut of_parts, Ok(())).and(judged);
+        });
+        of_parts?;
+        at_most("a block", characters, 3_000)?;
+        total += characters;
+    }
+    at_most("the message", total, 13_200)
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<(), String> {
+    if count > most { Err(format!("{what}: {count}, at most {most}")) } else { Ok(()) }
+}
+
+fn at_least_one(what: &str, elements: &Value) -> Result<(), String> {
+    let is_empty = elements.as_array().is_none_or(Vec::is_empty);
+    if is_empty { Err(format!("no {what}")) } else { Ok(()) }
+}
+
+/// The larger of the units of UTF-16 and the code points of a string; 0 for anything else.
+fn units(value: &Value) -> usize {
+    let text = value.as_str().unwrap_or_default();
+    text.encode_utf16().count().max(text.chars().count())
+}
+
+/// Each object in `value` that has a type, or stands where one belongs, outermost first.
+fn visit(value: &Value, look: &mut dyn FnMut(&Value)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| visit(item, look)),
+        Value::Object(fields) => {
+            if fields.contains_key("type") {
+                look(value);
+            }
+            fields.values().for_each(|field| visit(field, look));
+        }
+        _ => {}
+    }
+}
+
+/// Slack's own markup: `<…>` outside of entities, and bare addresses.
+fn read_mrkdwn(text: &str, seen: &mut Seen) {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('<') {
+        let Some((marked, behind)) = after.split_once('>') else { break };
+        match marked.chars().next() {
+            Some('@' | '#' | '!') => seen.mentions.push(marked.into()),
+            Some(_) => seen.links.push(marked.into()),
+            None => {}
+        }
+        rest = behind;
+    }
+    for scheme in ["http://", "https://", "mailto:", "slack://"] {
+        if text.contains(scheme) {
+            seen.links.push(scheme.into());
+        }
+    }
+}
+
+#[test]
+fn the_judge_sees_what_slack_would() {
+    let raw = serde_json::json!({
+        "text": "<!channel> <@U1> <https://evil.example|good> https://evil.example",
+        "blocks": [
+            { "type": "section", "text": { "type": "mrkdwn", "text": "<#C1> and &lt;!here&gt;" } },
+            { "type": "rich_text", "elements": [{ "type": "rich_text_section", "elements": [
+                { "type": "broadcast", "range": "here" }, { "type": "link", "url": "https://a.example" },
+            ]}]},
+        ],
+    });
+    let seen = seen(&raw);
+    assert_eq!(seen.mentions, ["!channel", "@U1", "#C1", "broadcast"]);
+    assert_eq!(seen.links.len(), 3, "{seen:?}");
+}
