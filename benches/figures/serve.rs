@@ -1,0 +1,96 @@
+//! `idp serve`, asked as Slack asks it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::figure::Figures;
+use crate::generated::Generated;
+use crate::import::Imported;
+use crate::load::{self, SECRET};
+use crate::process::memory_mb;
+
+/// So many different entities are asked about.
+const ASKED: usize = 5_000;
+
+/// How long the server may take until it answers.
+const START_MAX: Duration = Duration::from_secs(60);
+
+pub async fn measure(
+    generated: &Generated,
+    imported: &Imported,
+    duration: Duration,
+    figures: &mut Figures,
+) {
+    println!("serve, {} entities", generated.len());
+    let name = |figure: &str| format!("serve-{}-{figure}", generated.len());
+    let address = free_address();
+    let start = Instant::now();
+    let server = Server::start(imported, address);
+    let hub = &generated.hub().name;
+    first_answer(address, hub, start).await;
+    figures.add(name("start"), start.elapsed().as_secs_f64(), "s");
+    figures.add(name("memory-idle"), memory_mb(server.0.id()), "MB");
+
+    let services = generated.entities.iter().filter(|it| it.kind == "Component");
+    let step = (generated.len() / ASKED).max(1);
+    let names: Vec<&str> = services.step_by(step).map(|it| &*it.name).collect();
+    let owner: Vec<String> = names.iter().map(|it| format!("owner {it}")).collect();
+    let find: Vec<String> = names.iter().map(|it| format!("find {it}")).collect();
+    load::commands(address, &owner, duration, &name("owner"), figures).await;
+    let dependents = [format!("dependents {hub}")];
+    load::commands(address, &dependents, duration, &name("dependents"), figures).await;
+    load::commands(address, &find, duration, &name("find"), figures).await;
+    figures.add(name("memory"), memory_mb(server.0.id()), "MB");
+}
+
+struct Server(Child);
+
+impl Server {
+    fn start(imported: &Imported, address: SocketAddr) -> Server {
+        let portal = imported.data.path().join("portal");
+        std::fs::create_dir_all(&portal).unwrap();
+        std::fs::write(portal.join("idp.yaml"), "organization: Acme\n").unwrap();
+        let child = imported
+            .idp()
+            .args(["serve", "--portal", "portal", "--listen", &address.to_string()])
+            .env("SLACK_SIGNING_SECRET", SECRET)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Server(child.unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Asks until the entity is known.
+async fn first_answer(address: SocketAddr, name: &str, start: Instant) {
+    let mut number = 0;
+    loop {
+        assert!(start.elapsed() < START_MAX, "no answer within {START_MAX:?}");
+        if let Ok(mut stream) = TcpStream::connect(address).await {
+            let request = load::slash_command(&format!("owner {name}"), number);
+            number += 1;
+            stream.write_all(&request).await.unwrap();
+            let mut buffer = Vec::new();
+            let answer = load::read_answer(&mut stream, &mut buffer).await;
+            if !answer.contains("There is no") {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
