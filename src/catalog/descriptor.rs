@@ -1,5 +1,7 @@
 //! An entity on its way: as a document says it, and as the database keeps it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,8 +30,8 @@ pub struct Descriptor {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The name of the source: `directory:catalog`.
-    pub source: Box<str>,
-    pub file: Box<str>,
+    pub source: Arc<str>,
+    pub file: Arc<str>,
     pub document: u32,
     pub line: u32,
 }

@@ -66,12 +66,12 @@ fn write_all(path: &Path, snapshot: &Snapshot, confirmed_at: DateTime<Utc>) -> a
         &Head {
             revision: snapshot.revision,
             confirmed_at_ms: confirmed_at.timestamp_millis(),
-            aliases: snapshot.names.aliases().to_vec(),
-            entities: snapshot.records.len() as u64,
+            aliases: snapshot.aliases().collect(),
+            entities: snapshot.len() as u64,
         },
     )?;
-    for record in &snapshot.records {
-        write_part(&mut out, &record.stored())?;
+    for entity in snapshot.stored() {
+        write_part(&mut out, &entity)?;
     }
     let Hashed { mut inner, hash } = out;
     inner.write_all(&hash.finalize())?;

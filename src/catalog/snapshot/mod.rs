@@ -1,22 +1,19 @@
 //! The whole catalog in memory: every lookup is answered from here, and only from here.
 //!
-//! ```text
-//! StoredEntity ─▶ record ─▶ Snapshot { records, names, graph, words } ◀── Catalog (swapped whole) ◀── questions
-//!                                        └────── disk: its copy, for a restart without the database
-//! ```
-//!
-//! A snapshot is one revision and never changes. Records and the index of names are shared from one
-//! snapshot to the next, so that a small change among many entities costs little.
+//! A snapshot is one revision and never changes; a change makes the next one, which shares what stayed
+//! the same, and readers swap. Entities are nodes, numbered in the order in which they came; so are the
+//! references that nobody describes. Everything else is numbers of nodes.
 
 pub mod disk;
+mod entity;
 mod graph;
-mod names;
+mod index;
 mod reach;
-mod record;
 mod resolve;
 mod search;
+mod typed;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -24,17 +21,14 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{EntityRef, Place, RelationKind, StoredEntity};
-use graph::Graph;
-use names::{Names, canonical};
-use reach::Reaches;
-use record::{Record, Strings};
-use search::Words;
-
-pub use reach::{Reach, Reached, Step};
-
-/// The database confirms the snapshot at least every 30 s; a missed confirmation and a half is news.
-const CONFIRMED_WITHIN_S: i64 = 45;
+pub use self::entity::Entity;
+use self::entity::{Handle, Interner, Record};
+use self::graph::{Edge, Rows};
+use self::index::Index;
+use self::reach::Memory;
+use self::search::Vocabulary;
+use self::typed::{folded, skeleton};
+use super::{EntityRef, Relation, RelationKind, StoredEntity};
 
 /// The current snapshot, shared by the whole process; readers never wait.
 #[derive(Debug)]
@@ -45,27 +39,6 @@ pub struct Catalog {
     pub confirmed_at_ms: AtomicI64,
     /// Whether the database is known not to answer.
     pub is_away: AtomicBool,
-}
-
-/// An entity with what lookups need at hand; the rest is in `body`.
-#[derive(Debug, Clone)]
-pub struct Entity {
-    pub reference: EntityRef,
-    /// As written: `Component`.
-    pub kind: Arc<str>,
-    /// As written: `Payment-API`.
-    pub name: Box<str>,
-    pub title: Option<Box<str>>,
-    pub description: Option<Box<str>>,
-    /// `spec.type`
-    pub class: Option<Arc<str>>,
-    pub lifecycle: Option<Arc<str>>,
-    /// From the label or annotation `tier`, or `spec.tier`.
-    pub tier: Option<Arc<str>>,
-    pub place: Place,
-    pub orphaned: bool,
-    /// JSON text `{"apiVersion":…,"kind":…,"metadata":…,"spec":…}`.
-    pub body: Box<str>,
 }
 
 /// The other end of a relation.
@@ -90,6 +63,38 @@ pub struct Filter {
     pub depth: Option<u32>,
 }
 
+/// One entity that another reaches.
+#[derive(Debug, Clone)]
+pub struct Reached<'a> {
+    pub entity: &'a Entity,
+    pub depth: u32,
+    /// The shortest explanation, from the entity asked about to this one, both included.
+    pub path: Vec<Step<'a>>,
+    /// Its owners.
+    pub teams: Vec<Target<'a>>,
+}
+
+/// `via` is the relation from the previous entity to this one; `None` at the start of a path.
+#[derive(Debug, Clone)]
+pub struct Step<'a> {
+    pub target: Target<'a>,
+    pub via: Option<RelationKind>,
+}
+
+/// What depends on an entity, or what it depends on; nearest first, then by name.
+#[derive(Debug, Clone, Default)]
+pub struct Reach<'a> {
+    /// One page of them.
+    pub page: Vec<Reached<'a>>,
+    /// True totals, whatever the page shows.
+    pub total: usize,
+    pub direct: usize,
+    /// Every team concerned with how many of its entities, most first; `None` is nobody's.
+    pub teams: Vec<(Option<Target<'a>>, usize)>,
+    /// Reached as well, but described by nobody: in no total, whatever the filter.
+    pub missing: Vec<&'a EntityRef>,
+}
+
 /// What someone meant by a name.
 #[derive(Debug, Clone)]
 pub enum Resolution<'a> {
@@ -101,16 +106,56 @@ pub enum Resolution<'a> {
 }
 
 /// Immutable: one revision of the catalog.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     revision: i64,
-    /// In the order of their references; a node of the graph below `records.len()` is the record of that number.
-    records: Vec<Arc<Record>>,
-    names: Arc<Names>,
-    graph: Graph,
-    words: Words,
-    reaches: Reaches,
+    nodes: Vec<Node>,
+    /// By canonical reference, those that nobody describes as well.
+    references: Index,
+    /// By folded name.
+    names: Index,
+    /// By folded title.
+    titles: Index,
+    /// By the skeleton of the name.
+    skeletons: Index,
+    /// By folded channel or account.
+    handles: Index,
+    /// By what people say, folded.
+    aliases: BTreeMap<String, Vec<EntityRef>>,
+    /// The described nodes by reference.
+    by_reference: Vec<u32>,
+    /// The described nodes by name, then reference.
+    by_name: Vec<u32>,
+    /// The place of each node in `by_name`.
+    rank: Vec<u32>,
+    /// What documents say, in their order; bare targets as guessed.
+    said: Rows,
+    /// All relations at both their ends, bare targets resolved.
+    near: Rows,
+    vocabulary: Vocabulary,
+    memory: Memory,
+    /// How many nodes came or went since all of it was built.
+    drift: usize,
 }
+
+#[derive(Debug, Clone)]
+enum Node {
+    Known(Arc<Record>),
+    /// Named by someone, described by nobody.
+    Missing(EntityRef),
+}
+
+/// An entity with what its document says.
+struct Described {
+    record: Arc<Record>,
+    relations: Vec<Relation>,
+}
+
+/// The database confirms the snapshot at least every 30 s; a missed confirmation and a half is news.
+const CONFIRMED_WITHIN_S: i64 = 45;
+
+/// What a bare target may be, best first.
+const BARE_KINDS: [&str; 3] = ["component", "resource", "api"];
 
 impl Catalog {
     pub fn new(snapshot: Snapshot) -> Arc<Catalog> {
@@ -170,13 +215,7 @@ impl Snapshot {
         aliases: &[(String, EntityRef)],
         revision: i64,
     ) -> Snapshot {
-        let mut strings = Strings::default();
-        let mut records: Vec<Arc<Record>> =
-            entities.into_iter().map(|it| Arc::new(Record::new(it, &mut strings))).collect();
-        records.sort_by(|one, other| one.entity.reference.cmp(&other.entity.reference));
-        records.dedup_by(|one, other| one.entity.reference == other.entity.reference);
-        let names = Arc::new(Names::new(&records, aliases));
-        Snapshot::of(records, names, revision)
+        Snapshot::of(described(entities), aliases, revision)
     }
 
     /// The next snapshot: `changed` replace or add, `removed` go.
@@ -187,44 +226,37 @@ impl Snapshot {
         aliases: &[(String, EntityRef)],
         revision: i64,
     ) -> Snapshot {
-        let mut strings = Strings::default();
-        let mut changed: BTreeMap<EntityRef, Arc<Record>> = changed
-            .into_iter()
-            .map(|it| (it.reference.clone(), Arc::new(Record::new(it, &mut strings))))
-            .collect();
-        let removed: HashSet<&EntityRef> =
-            removed.iter().filter(|it| !changed.contains_key(*it)).collect();
-        let mut same_names = self.names.has_aliases(aliases);
-        let mut records = Vec::with_capacity(self.records.len() + changed.len());
-        for record in &self.records {
-            if removed.contains(&record.entity.reference) {
-                same_names = false;
-                continue;
-            }
-            match changed.remove(&record.entity.reference) {
-                Some(now) => {
-                    same_names &= record.is_called_as(&now);
-                    records.push(now);
-                }
-                None => records.push(record.clone()),
+        let changed = described(changed);
+        if self.drift + changed.len() + removed.len() > self.len() / 8 {
+            return self.anew(changed, removed, aliases, revision);
+        }
+        let mut next = self.shared(aliases, revision);
+        let mut rows: HashMap<u32, Vec<Edge>> = HashMap::new();
+        let mut touched = Vec::new();
+        for node in removed.iter().filter_map(|reference| self.node(reference)) {
+            next.forget(node);
+            rows.insert(node, Vec::new());
+            touched.push(node);
+        }
+        for Described { record, relations } in changed {
+            let node = next.node_or_new(&record.entity.reference);
+            next.forget(node);
+            next.learn(node, record);
+            let row = relations.iter().map(|relation| next.edge(relation)).collect();
+            rows.insert(node, row);
+            touched.push(node);
+        }
+        next.order(&touched);
+        for node in 0..next.nodes.len() as u32 {
+            match rows.remove(&node) {
+                Some(row) => next.said.push(row),
+                None => next.said.push(self.said.of(node).iter().copied()),
             }
         }
-        if !changed.is_empty() {
-            same_names = false;
-            records.extend(changed.into_values());
-            records.sort_by(|one, other| one.entity.reference.cmp(&other.entity.reference));
-        }
-        let names = match same_names {
-            true => self.names.clone(),
-            false => Arc::new(Names::new(&records, aliases)),
-        };
-        Snapshot::of(records, names, revision)
-    }
-
-    fn of(records: Vec<Arc<Record>>, names: Arc<Names>, revision: i64) -> Snapshot {
-        let graph = Graph::new(&records, &names);
-        let words = Words::later();
-        Snapshot { revision, records, names, graph, words, reaches: Reaches::default() }
+        next.connect();
+        let vocabulary = self.vocabulary.next(&touched, |node| next.record(node));
+        next.vocabulary = vocabulary.unwrap_or_else(|| next.words());
+        next
     }
 
     pub fn revision(&self) -> i64 {
@@ -232,141 +264,372 @@ impl Snapshot {
     }
 
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.by_reference.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
     /// All entities, in the order of their references.
     pub fn entities(&self) -> impl Iterator<Item = &Entity> {
-        self.records.iter().map(|record| &record.entity)
+        self.by_reference.iter().filter_map(|node| self.entity(*node))
     }
 
     /// The entity with this canonical reference.
     pub fn find(&self, reference: &str) -> Option<&Entity> {
-        self.names.find(&self.records, reference).map(|node| self.entity(node))
+        let is_it = |entity: &&Entity| entity.reference.as_str() == reference;
+        self.references.candidates(reference).filter_map(|node| self.entity(node)).find(is_it)
     }
 
-    /// The parsed body: `{"apiVersion","kind","metadata","spec"}`.
+    /// The parsed body: `{"apiVersion","kind","metadata","spec"}`; `null` where the database has no JSON.
     pub fn body(&self, entity: &Entity) -> Value {
-        serde_json::from_str(&entity.body).unwrap_or_default()
+        serde_json::from_str(&entity.body).unwrap_or(Value::Null)
     }
 
     /// Outgoing relations, bare targets resolved: those the document says, in its order.
     pub fn said_relations(&self, entity: &Entity) -> Vec<(RelationKind, EntityRef)> {
-        let Some(node) = self.node(entity) else { return Vec::new() };
-        let said = self.record(node).relations.iter();
-        said.map(|it| (it.kind, graph::meant(&self.records, &self.names, it))).collect()
+        let Some(node) = self.node(&entity.reference) else { return Vec::new() };
+        let said = self.said.of(node).iter().map(|edge| self.resolved(*edge));
+        said.map(|edge| (edge.kind(), self.reference(edge.node()).clone())).collect()
     }
 
     /// Everything at the other end of `kind`, whichever end said so; sorted, without duplicates.
     pub fn related(&self, entity: &Entity, kind: RelationKind) -> Vec<Target<'_>> {
-        let Some(node) = self.node(entity) else { return Vec::new() };
-        self.graph.related(node, kind).map(|it| self.target(it)).collect()
+        let Some(node) = self.node(&entity.reference) else { return Vec::new() };
+        let edges = self.near.of(node).iter().filter(|edge| edge.kind() == kind);
+        let mut nodes: Vec<u32> = edges.map(|edge| edge.node()).collect();
+        nodes.sort_unstable_by_key(|node| self.reference(*node));
+        nodes.into_iter().map(|node| self.target(node)).collect()
     }
 
-    /// Entities whose channel this is (id, or name without `#`): components first, then teams.
-    pub fn in_channel(&self, id: &str, name: Option<&str>) -> Vec<&Entity> {
-        self.names.in_channel(id, name).map(|node| self.entity(node)).collect()
-    }
-
-    /// The User whose annotation `slack.com/user-id` is `user_id`.
-    pub fn slack_user(&self, user_id: &str) -> Option<&Entity> {
-        self.names.slack_user(user_id).map(|node| self.entity(node))
+    /// Entities that have all `words` in name, title, description or tags, typos allowed in names;
+    /// best first. The second value is the true total.
+    pub fn search(
+        &self,
+        words: &str,
+        filter: &Filter,
+        offset: usize,
+        limit: usize,
+    ) -> (Vec<&Entity>, usize) {
+        if !words.chars().any(char::is_alphanumeric) {
+            return self.list(filter, offset, limit);
+        }
+        let passes = self.passes(filter);
+        let mut fits = self.vocabulary.search(words, self.nodes.len());
+        fits.retain(|(node, _)| self.record(*node).is_some_and(|record| passes(*node, record)));
+        let place = |(node, fit): &(u32, u16)| (*fit, self.rank[*node as usize]);
+        let total = fits.len();
+        let shown = offset.saturating_add(limit).min(total);
+        if shown < total {
+            fits.select_nth_unstable_by_key(shown, place);
+            fits.truncate(shown);
+        }
+        fits.sort_unstable_by_key(place);
+        let page = fits.into_iter().skip(offset).filter_map(|(node, _)| self.entity(node));
+        (page.collect(), total)
     }
 
     /// Entities that pass the filter, by kind and name; the second value is the true total.
     pub fn list(&self, filter: &Filter, offset: usize, limit: usize) -> (Vec<&Entity>, usize) {
-        let sieve = self.sieve(filter);
-        let mut found: Vec<u32> =
-            (0..self.records.len() as u32).filter(|node| sieve.lets(self, *node)).collect();
-        found.sort_by_key(|node| {
-            let reference = &self.entity(*node).reference;
-            (reference.kind(), reference.name(), reference.namespace())
-        });
-        let total = found.len();
-        let page = found.into_iter().skip(offset).take(limit);
-        (page.map(|node| self.entity(node)).collect(), total)
+        let passes = self.passes(filter);
+        let known = self.by_name.iter().filter_map(|node| Some((*node, self.record(*node)?)));
+        let passing = known.filter(|(node, record)| passes(*node, record));
+        let mut listed: Vec<&Entity> = passing.map(|(_, record)| &record.entity).collect();
+        listed.sort_by(|a, b| a.reference.kind().cmp(b.reference.kind()));
+        let total = listed.len();
+        (listed.into_iter().skip(offset).take(limit).collect(), total)
     }
 
-    fn record(&self, node: u32) -> &Record {
-        &self.records[node as usize]
-    }
-
-    fn entity(&self, node: u32) -> &Entity {
-        &self.record(node).entity
-    }
-
-    /// `None` for an entity of another snapshot that this one does not have.
-    fn node(&self, entity: &Entity) -> Option<u32> {
-        self.names.find(&self.records, entity.reference.as_str())
-    }
-
-    fn target(&self, node: u32) -> Target<'_> {
-        match self.records.get(node as usize) {
-            Some(record) => Target::Known(&record.entity),
-            None => Target::Missing(self.graph.missing(node)),
+    /// Whether an entity, with its node, is one that `filter` is about; its depth is not looked at.
+    fn passes<'a>(&'a self, filter: &'a Filter) -> impl Fn(u32, &Record) -> bool + 'a {
+        let teams = filter.team.as_deref().map(|team| self.teams_called(&folded(team)));
+        let is = |value: Option<&str>, wanted: &Option<String>| match wanted {
+            None => true,
+            Some(wanted) => value.is_some_and(|value| folded(value) == folded(wanted)),
+        };
+        move |node, Record { entity, tags, .. }| {
+            is(Some(entity.reference.kind()), &filter.kind)
+                && is(entity.tier.as_deref(), &filter.tier)
+                && is(entity.lifecycle.as_deref(), &filter.lifecycle)
+                && is(entity.class.as_deref(), &filter.class)
+                && (filter.tag.is_none() || tags.iter().any(|tag| is(Some(tag), &filter.tag)))
+                && teams
+                    .as_ref()
+                    .is_none_or(|teams| self.owners(node).any(|owner| teams.contains(&owner)))
         }
     }
 
-    /// The owners that `team` names: a reference, or the name of a Group or User.
-    fn teams_called(&self, team: &str) -> impl Iterator<Item = u32> {
-        let wanted = canonical(team);
-        let reference = EntityRef::parse(&wanted, Some("group"), "default").ok();
-        let is_named = move |it: &EntityRef| {
+    /// The Groups and Users that `called` names, by name or reference, with all their parts.
+    fn teams_called(&self, called: &str) -> HashSet<u32> {
+        let reference = EntityRef::parse(called, Some("group"), "default").ok();
+        let is_named = |it: &EntityRef| {
             Some(it) == reference.as_ref()
-                || matches!(it.kind(), "group" | "user") && it.name() == wanted
+                || matches!(it.kind(), "group" | "user") && it.name() == called
         };
-        let of_nobody = self.graph.missing_nodes();
-        let known = (0_u32..).zip(self.records.iter().map(|it| &it.entity.reference));
-        known.chain(of_nobody).filter(move |(_, it)| is_named(it)).map(|(node, _)| node)
-    }
-
-    /// `filter` made ready to be asked of many entities.
-    fn sieve<'a>(&self, filter: &'a Filter) -> Sieve<'a> {
-        let teams = filter.team.as_ref().map(|team| {
-            let mut teams: HashSet<u32> = self.teams_called(team).collect();
-            let mut waiting: Vec<u32> = teams.iter().copied().collect();
-            while let Some(team) = waiting.pop() {
-                for part in self.graph.related(team, RelationKind::ParentOf) {
-                    if teams.insert(part) {
-                        waiting.push(part);
-                    }
+        let nodes = 0..self.nodes.len() as u32;
+        let mut teams: HashSet<u32> = nodes.filter(|it| is_named(self.reference(*it))).collect();
+        let mut open: Vec<u32> = teams.iter().copied().collect();
+        while let Some(team) = open.pop() {
+            let edges = self.near.of(team).iter();
+            for part in edges.filter(|edge| edge.kind() == RelationKind::ParentOf) {
+                if teams.insert(part.node()) {
+                    open.push(part.node());
                 }
             }
-            teams
+        }
+        teams
+    }
+
+    fn of(described: Vec<Described>, aliases: &[(String, EntityRef)], revision: i64) -> Snapshot {
+        let mut snapshot = Snapshot { revision, aliases: by_word(aliases), ..Snapshot::default() };
+        let mut rows = Vec::with_capacity(described.len());
+        for Described { record, relations } in described {
+            let node = snapshot.node_or_new(&record.entity.reference);
+            if rows.len() <= node as usize {
+                rows.resize_with(node as usize + 1, Vec::new);
+            } else {
+                // Twice in the input: the later one holds.
+                snapshot.forget(node);
+            }
+            snapshot.learn(node, record);
+            rows[node as usize] = relations;
+        }
+        for relations in rows {
+            let row: Vec<Edge> = relations.iter().map(|it| snapshot.edge(it)).collect();
+            snapshot.said.push(row);
+        }
+        snapshot.sort_all();
+        snapshot.connect();
+        snapshot.vocabulary = snapshot.words();
+        snapshot.drift = 0;
+        for index in [
+            &mut snapshot.references,
+            &mut snapshot.names,
+            &mut snapshot.titles,
+            &mut snapshot.skeletons,
+            &mut snapshot.handles,
+        ] {
+            index.shrink();
+        }
+        snapshot
+    }
+
+    /// All of it built again, entities that stayed the same shared.
+    fn anew(
+        &self,
+        changed: Vec<Described>,
+        removed: &[EntityRef],
+        aliases: &[(String, EntityRef)],
+        revision: i64,
+    ) -> Snapshot {
+        let mut gone = vec![false; self.nodes.len()];
+        let changes = changed.iter().map(|it| &it.record.entity.reference).chain(removed);
+        for node in changes.filter_map(|reference| self.node(reference)) {
+            gone[node as usize] = true;
+        }
+        let mut described: Vec<Described> = Vec::with_capacity(self.len() + changed.len());
+        for (node, known) in self.nodes.iter().enumerate() {
+            if let (Node::Known(record), false) = (known, gone[node]) {
+                let relations = self.stored_relations(node as u32);
+                described.push(Described { record: record.clone(), relations });
+            }
+        }
+        described.extend(changed);
+        Snapshot::of(described, aliases, revision)
+    }
+
+    /// A snapshot with the same nodes, relations and words still to come.
+    fn shared(&self, aliases: &[(String, EntityRef)], revision: i64) -> Snapshot {
+        Snapshot {
+            revision,
+            nodes: self.nodes.clone(),
+            references: self.references.clone(),
+            names: self.names.clone(),
+            titles: self.titles.clone(),
+            skeletons: self.skeletons.clone(),
+            handles: self.handles.clone(),
+            aliases: by_word(aliases),
+            by_reference: self.by_reference.clone(),
+            by_name: self.by_name.clone(),
+            rank: Vec::new(),
+            said: Rows::default(),
+            near: Rows::default(),
+            vocabulary: Vocabulary::default(),
+            memory: Memory::default(),
+            drift: self.drift,
+        }
+    }
+
+    fn node(&self, reference: &EntityRef) -> Option<u32> {
+        self.references
+            .candidates(reference.as_str())
+            .find(|node| self.reference(*node) == reference)
+    }
+
+    fn node_or_new(&mut self, reference: &EntityRef) -> u32 {
+        if let Some(node) = self.node(reference) {
+            return node;
+        }
+        let node = self.nodes.len() as u32;
+        self.nodes.push(Node::Missing(reference.clone()));
+        self.references.insert(reference.as_str(), node);
+        self.drift += 1;
+        node
+    }
+
+    fn learn(&mut self, node: u32, record: Arc<Record>) {
+        each_key(&record, |index, text| index(self).insert(text, node));
+        self.nodes[node as usize] = Node::Known(record);
+    }
+
+    fn forget(&mut self, node: u32) {
+        let Node::Known(record) = self.nodes[node as usize].clone() else { return };
+        each_key(&record, |index, text| index(self).remove(text, node));
+        self.nodes[node as usize] = Node::Missing(record.entity.reference.clone());
+        self.drift += 1;
+    }
+
+    fn edge(&mut self, relation: &Relation) -> Edge {
+        let edge = Edge::new(relation.kind, self.node_or_new(&relation.target));
+        if relation.bare { edge.bare() } else { edge }
+    }
+
+    /// The edge to what a bare one means; where there is nothing of any kind, the guess stays.
+    fn resolved(&self, edge: Edge) -> Edge {
+        if !edge.is_bare() {
+            return edge;
+        }
+        let guess = self.reference(edge.node());
+        let meant = BARE_KINDS.iter().find_map(|kind| {
+            let node = self.node(&EntityRef::new(kind, guess.namespace(), guess.name()))?;
+            self.entity(node).map(|_| node)
         });
-        Sieve { filter, teams }
+        Edge::new(edge.kind(), meant.unwrap_or(edge.node()))
+    }
+
+    fn connect(&mut self) {
+        let mut resolved = Rows::default();
+        for node in 0..self.nodes.len() as u32 {
+            resolved.push(self.said.of(node).iter().map(|edge| self.resolved(*edge)));
+        }
+        self.near = resolved.both_ways(self.nodes.len());
+    }
+
+    fn words(&self) -> Vocabulary {
+        let known =
+            (0..self.nodes.len() as u32).filter_map(|node| Some((node, self.record(node)?)));
+        Vocabulary::new(known)
+    }
+
+    fn sort_all(&mut self) {
+        let known = (0..self.nodes.len() as u32).filter(|node| self.entity(*node).is_some());
+        let known: Vec<u32> = known.collect();
+        self.by_reference = sorted(known.clone(), |node| self.reference(node));
+        self.by_name = sorted(known, |node| {
+            let reference = self.reference(node);
+            (reference.name(), reference)
+        });
+        self.rank_all();
+    }
+
+    /// Puts the `touched` nodes at their places, or takes them out.
+    fn order(&mut self, touched: &[u32]) {
+        let mut by_reference = std::mem::take(&mut self.by_reference);
+        let mut by_name = std::mem::take(&mut self.by_name);
+        let mut is_touched = vec![false; self.nodes.len()];
+        touched.iter().for_each(|node| is_touched[*node as usize] = true);
+        by_reference.retain(|node| !is_touched[*node as usize]);
+        by_name.retain(|node| !is_touched[*node as usize]);
+        for node in (0..self.nodes.len() as u32).filter(|node| is_touched[*node as usize]) {
+            let Some(entity) = self.entity(node) else { continue };
+            let it = &entity.reference;
+            let place = by_reference.partition_point(|other| self.reference(*other) < it);
+            by_reference.insert(place, node);
+            let place = by_name.partition_point(|other| {
+                let other = self.reference(*other);
+                (other.name(), other) < (it.name(), it)
+            });
+            by_name.insert(place, node);
+        }
+        self.by_reference = by_reference;
+        self.by_name = by_name;
+        self.rank_all();
+    }
+
+    fn rank_all(&mut self) {
+        self.rank = vec![u32::MAX; self.nodes.len()];
+        for (place, node) in self.by_name.iter().enumerate() {
+            self.rank[*node as usize] = place as u32;
+        }
+    }
+
+    /// What the document of `node` says, as the database keeps it.
+    fn stored_relations(&self, node: u32) -> Vec<Relation> {
+        let said = self.said.of(node).iter().map(|edge| Relation {
+            kind: edge.kind(),
+            target: self.reference(edge.node()).clone(),
+            bare: edge.is_bare(),
+        });
+        said.collect()
+    }
+
+    /// What people say, and whom they mean.
+    fn aliases(&self) -> impl Iterator<Item = (String, EntityRef)> {
+        let aliases = self.aliases.iter();
+        aliases.flat_map(|(word, them)| them.iter().map(|it| (word.clone(), it.clone())))
+    }
+
+    fn stored(&self) -> impl Iterator<Item = StoredEntity> {
+        let known = self.by_reference.iter().filter_map(|node| Some((*node, self.record(*node)?)));
+        known.map(|(node, Record { entity, orphaned_at, .. })| StoredEntity {
+            reference: entity.reference.clone(),
+            body: entity.body.clone(),
+            relations: self.stored_relations(node),
+            place: entity.place.clone(),
+            orphaned_at: *orphaned_at,
+        })
     }
 }
 
-struct Sieve<'a> {
-    filter: &'a Filter,
-    teams: Option<HashSet<u32>>,
+type Which = fn(&mut Snapshot) -> &mut Index;
+
+/// Every text by which `entity` is found, and the index for it.
+fn each_key(record: &Record, mut key: impl FnMut(Which, &str)) {
+    let Record { entity, handles, .. } = record;
+    key(|it| &mut it.names, &folded(&entity.name));
+    key(|it| &mut it.skeletons, &skeleton(&entity.name));
+    if let Some(title) = &entity.title {
+        key(|it| &mut it.titles, &folded(title));
+    }
+    for handle in handles {
+        let (Handle::Channel(text) | Handle::SlackUser(text)) = handle;
+        key(|it| &mut it.handles, &folded(text));
+    }
 }
 
-impl Sieve<'_> {
-    fn lets(&self, snapshot: &Snapshot, node: u32) -> bool {
-        let Record { entity, tags, .. } = snapshot.record(node);
-        let is = |wanted: &Option<String>, has: Option<&str>| match wanted {
-            Some(wanted) => has.is_some_and(|has| has.to_lowercase() == wanted.to_lowercase()),
-            None => true,
-        };
-        is(&self.filter.kind, Some(&entity.kind))
-            && is(&self.filter.tier, entity.tier.as_deref())
-            && is(&self.filter.lifecycle, entity.lifecycle.as_deref())
-            && is(&self.filter.class, entity.class.as_deref())
-            && self
-                .filter
-                .tag
-                .as_ref()
-                .is_none_or(|_| tags.iter().any(|tag| is(&self.filter.tag, Some(tag))))
-            && self.teams.as_ref().is_none_or(|teams| {
-                snapshot.graph.related(node, RelationKind::OwnedBy).any(|it| teams.contains(&it))
-            })
+fn described(entities: Vec<StoredEntity>) -> Vec<Described> {
+    let mut interner = Interner::default();
+    let mut described = Vec::with_capacity(entities.len());
+    for mut stored in entities {
+        let relations = std::mem::take(&mut stored.relations);
+        let record = Arc::new(Record::read(stored, &mut interner));
+        described.push(Described { record, relations });
     }
+    described
+}
+
+fn by_word(aliases: &[(String, EntityRef)]) -> BTreeMap<String, Vec<EntityRef>> {
+    let mut by_word: BTreeMap<String, Vec<EntityRef>> = BTreeMap::new();
+    for (word, reference) in aliases {
+        by_word.entry(folded(word).into_owned()).or_default().push(reference.clone());
+    }
+    by_word
+}
+
+fn sorted<K: Ord>(mut nodes: Vec<u32>, key: impl Fn(u32) -> K) -> Vec<u32> {
+    nodes.sort_unstable_by(|a, b| key(*a).cmp(&key(*b)));
+    nodes
 }
 
 #[cfg(test)]

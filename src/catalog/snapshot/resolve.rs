@@ -1,80 +1,194 @@
-//! What someone means by a name.
+//! What someone meant by a name.
 
-use super::names::canonical;
-use super::{Entity, Resolution, Snapshot};
-use crate::catalog::EntityRef;
+use super::entity::{Handle, Record};
+use super::typed::{Letters, Typed, folded, skeleton, typos_max};
+use super::{Entity, Node, Resolution, Snapshot};
 
-/// The most names that are suggested instead.
-const SUGGESTED_MAX: usize = 3;
+/// So many names are offered instead of one that is not known.
+const CLOSEST_MAX: usize = 3;
 
-/// Nobody types a longer name: a reference has three parts of at most 63 characters.
-const TYPED_MAX: usize = 250;
+/// Nobody types a longer name, in bytes: a reference has three parts of at most 63 characters.
+const TYPED_MAX: usize = 1_000;
+
+/// A shorter text is no reason to offer the names that begin with it.
+const BEGINNING_MIN: usize = 3;
 
 impl Snapshot {
     /// Exact reference, then exact name among `kinds` (all when empty), then alias and title,
     /// then the closest names. Never a guess presented as an answer.
     pub fn resolve(&self, typed: &str, kinds: &[&str]) -> Resolution<'_> {
-        if typed.chars().nth(TYPED_MAX).is_some() {
+        if typed.len() > TYPED_MAX {
             return Resolution::Unknown(Vec::new());
         }
-        let wanted = canonical(typed);
-        let is_wanted = |node: &u32| {
-            let kind = self.entity(*node).reference.kind();
-            kinds.is_empty() || kinds.iter().any(|it| it.eq_ignore_ascii_case(kind))
-        };
-        let by_reference = self.by_reference(&wanted);
-        let by_name = self.names.named(&self.records, &wanted);
-        for found in [by_reference.as_slice(), by_name, self.names.titled(&wanted)] {
-            let mut found: Vec<u32> = found.iter().copied().filter(is_wanted).collect();
-            found.sort_unstable();
-            found.dedup();
-            match found.as_slice() {
-                [] => {}
-                [node] => return Resolution::One(self.entity(*node)),
-                several => {
-                    return Resolution::Several(
-                        several.iter().map(|it| self.entity(*it)).collect(),
-                    );
-                }
-            }
+        let typed = folded(typed);
+        let found = [Self::referred, Self::named, Self::said]
+            .iter()
+            .map(|look| self.wanted(look(self, &typed), kinds))
+            .find(|found| !found.is_empty());
+        match found.as_deref() {
+            None => Resolution::Unknown(self.closest(&typed, kinds)),
+            Some([one]) => Resolution::One(one),
+            Some(several) => Resolution::Several(several.to_vec()),
         }
-        let name = wanted.rsplit(['/', ':']).next().unwrap_or_default();
-        let closest =
-            self.names.closest(&self.records, name, SUGGESTED_MAX, |node| is_wanted(&node));
-        Resolution::Unknown(closest.into_iter().map(|node| self.entity(node)).collect())
     }
 
-    /// An entity whose name looks like `typed` and is written with other letters (UTS #39).
+    /// An entity whose name only looks like the one in `typed`: `payments` with a Cyrillic `а`.
+    ///
+    /// `None` for plain ASCII, in which names are written: nobody is misled there.
     pub fn confusable_with(&self, typed: &str) -> Option<&Entity> {
-        let name = typed.trim().rsplit(['/', ':']).next().unwrap_or_default();
-        self.names.looks_like(name).map(|node| self.entity(node))
+        let name = typed.trim().rsplit([':', '/']).next().unwrap_or_default();
+        if name.is_ascii() {
+            return None;
+        }
+        let looks = skeleton(name);
+        let alike = self.known(self.skeletons.candidates(&looks));
+        alike.into_iter().find(|entity| skeleton(&entity.name) == looks)
     }
 
-    /// Whom `wanted` names as a reference: by kind, by namespace, or both.
-    fn by_reference(&self, wanted: &str) -> Vec<u32> {
-        if !wanted.contains([':', '/']) {
-            return Vec::new();
+    /// Entities whose channel this is (id, or name without `#`): components first, then teams.
+    pub fn in_channel(&self, id: &str, name: Option<&str>) -> Vec<&Entity> {
+        let spoken = name.map(|name| folded(name.trim_start_matches('#')));
+        let is_it = |handle: &Handle| match handle {
+            Handle::Channel(channel) => {
+                **channel == *id || spoken.as_ref().is_some_and(|it| folded(channel) == *it)
+            }
+            Handle::SlackUser(_) => false,
+        };
+        let by_id = self.handled(&folded(id), is_it);
+        let by_name = spoken.iter().flat_map(|it| self.handled(it, is_it));
+        let mut found = self.known(by_id.into_iter().chain(by_name));
+        let place = |entity: &Entity| match entity.reference.kind() {
+            "component" => 0,
+            "group" => 1,
+            _ => 2,
+        };
+        found.sort_by_key(|entity| place(entity));
+        found
+    }
+
+    /// The User whose annotation `slack.com/user-id` is `id`; `None` also when several claim it.
+    pub fn slack_user(&self, id: &str) -> Option<&Entity> {
+        let is_it = |handle: &Handle| matches!(handle, Handle::SlackUser(user) if **user == *id);
+        let mut found = self.known(self.handled(&folded(id), is_it));
+        found.retain(|it| it.reference.kind() == "user");
+        match found[..] {
+            [one] => Some(one),
+            _ => None,
         }
-        if let Ok(reference) = EntityRef::parse(wanted, None, "default")
-            && let Some(node) = self.names.find(&self.records, reference.as_str())
-        {
-            return vec![node];
-        }
-        let (kind, rest) = match wanted.split_once(':') {
+    }
+
+    /// The nodes with a handle that is `text` in folded form and that `is_it`.
+    fn handled(&self, text: &str, is_it: impl Fn(&Handle) -> bool) -> Vec<u32> {
+        let nodes = self.handles.candidates(text);
+        let has = |node: &u32| self.record(*node).is_some_and(|it| it.handles.iter().any(&is_it));
+        nodes.filter(has).collect()
+    }
+
+    /// `kind:name`, `kind:namespace/name` or `namespace/name`.
+    fn referred(&self, typed: &str) -> Vec<&Entity> {
+        let (kind, rest) = match typed.split_once(':') {
             Some((kind, rest)) if !kind.contains('/') => (Some(kind), rest),
-            _ => (None, wanted),
+            _ => (None, typed),
         };
         let (namespace, name) = match rest.split_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, rest),
         };
-        let named = self.names.named(&self.records, name).iter().copied();
-        named
-            .filter(|node| {
-                let it = &self.entity(*node).reference;
-                kind.is_none_or(|kind| kind == it.kind())
-                    && namespace.is_none_or(|namespace| namespace == it.namespace())
-            })
-            .collect()
+        if kind.is_none() && namespace.is_none() {
+            return Vec::new();
+        }
+        let mut found = self.named(name);
+        found.retain(|entity| {
+            let reference = &entity.reference;
+            kind.is_none_or(|it| it == reference.kind())
+                && namespace.is_none_or(|it| it == reference.namespace())
+        });
+        let default = found.iter().find(|entity| entity.reference.namespace() == "default");
+        match (namespace, default) {
+            (None, Some(default)) => vec![*default],
+            _ => found,
+        }
     }
+
+    fn named(&self, typed: &str) -> Vec<&Entity> {
+        let mut found = self.known(self.names.candidates(typed));
+        found.retain(|entity| folded(&entity.name) == typed);
+        found
+    }
+
+    /// By alias or title.
+    fn said(&self, typed: &str) -> Vec<&Entity> {
+        let aliased = self.aliases.get(typed).into_iter().flatten();
+        let nodes = aliased.filter_map(|reference| self.node(reference));
+        let titled = self.titles.candidates(typed).filter(|node| {
+            let title = self.entity(*node).and_then(|entity| entity.title.as_deref());
+            title.is_some_and(|title| folded(title) == typed)
+        });
+        self.known(nodes.chain(titled))
+    }
+
+    /// The names next to what was typed: fewest typos first, then those that begin with it.
+    fn closest(&self, typed: &str, kinds: &[&str]) -> Vec<&Entity> {
+        let name = typed.rsplit([':', '/']).next().unwrap_or(typed);
+        let mut near = self.vocabulary.names_near(name);
+        near.extend(self.aliases_near(typed));
+        if near.is_empty() && name.len() >= BEGINNING_MIN {
+            let with = self.vocabulary.names_with(name, self.nodes.len());
+            near.extend(with.into_iter().map(|node| (node, 0)));
+        }
+        near.sort_unstable_by_key(|(node, typos)| (*typos, self.rank[*node as usize]));
+        let mut closest: Vec<&Entity> = Vec::new();
+        for entity in near.iter().filter_map(|(node, _)| self.entity(*node)) {
+            let is_new = closest.iter().all(|it| folded(&it.name) != folded(&entity.name));
+            if is_new && is_one_of(kinds, entity) {
+                closest.push(entity);
+            }
+            if closest.len() == CLOSEST_MAX {
+                break;
+            }
+        }
+        closest
+    }
+
+    fn aliases_near(&self, typed: &str) -> Vec<(u32, usize)> {
+        let Some(wanted) = Typed::new(typed) else { return Vec::new() };
+        let mut near = Vec::new();
+        for (alias, references) in &self.aliases {
+            let Some(typos) = wanted.typos(alias, Letters::of(alias), typos_max(typed)) else {
+                continue;
+            };
+            let nodes = references.iter().filter_map(|reference| self.node(reference));
+            near.extend(nodes.map(|node| (node, typos)));
+        }
+        near
+    }
+
+    fn wanted<'a>(&self, mut found: Vec<&'a Entity>, kinds: &[&str]) -> Vec<&'a Entity> {
+        found.retain(|entity| is_one_of(kinds, entity));
+        found
+    }
+
+    /// Those of `nodes` that somebody describes, by reference, each once.
+    fn known(&self, nodes: impl IntoIterator<Item = u32>) -> Vec<&Entity> {
+        let mut known: Vec<&Entity> =
+            nodes.into_iter().filter_map(|node| self.entity(node)).collect();
+        known.sort_unstable_by(|a, b| a.reference.cmp(&b.reference));
+        known.dedup_by(|a, b| a.reference == b.reference);
+        known
+    }
+
+    pub(super) fn entity(&self, node: u32) -> Option<&Entity> {
+        self.record(node).map(|record| &record.entity)
+    }
+
+    pub(super) fn record(&self, node: u32) -> Option<&Record> {
+        match &self.nodes[node as usize] {
+            Node::Known(record) => Some(record),
+            Node::Missing(_) => None,
+        }
+    }
+}
+
+fn is_one_of(kinds: &[&str], entity: &Entity) -> bool {
+    kinds.is_empty() || kinds.iter().any(|kind| entity.reference.kind().eq_ignore_ascii_case(kind))
 }

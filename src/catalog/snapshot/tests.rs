@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::Relation;
+use crate::catalog::Place;
 
 /// `said` is `"dependsOn component:default/db"`; a `?` before the reference marks it bare.
 fn stored(reference: &str, said: &[&str]) -> StoredEntity {
