@@ -166,7 +166,8 @@ impl Untrusted<'_> {
     /// something invisible in it, is shown as [`Untrusted::to_markdown`] does.
     pub fn to_code(self) -> String {
         let text = self.0.trim();
-        let is_plain = |it: char| !matches!(it, '`' | '|' | '\\') && !is_hidden(it);
+        let ends_it = |it: char| matches!(it, '`' | '|' | '\\' | '\u{2028}' | '\u{2029}');
+        let is_plain = |it: char| !ends_it(it) && !is_hidden(it);
         if text.is_empty() || !text.chars().all(is_plain) {
             return self.to_markdown();
         }
@@ -200,6 +201,7 @@ mod tests {
         assert_eq!(Untrusted::from("payment-api").to_code(), "`payment-api`");
         assert_eq!(Untrusted::from("a`b").to_code(), "a\\`b");
         assert_eq!(Untrusted::from("a\nb").to_code(), "a b");
+        assert_eq!(Untrusted::from("a\u{2028}b").to_code(), "a b");
         assert_eq!(Untrusted::from("    a").to_markdown(), "a");
     }
 

@@ -232,7 +232,7 @@ fn line_matches(wanted: &str, said: &str) -> bool {
 pub fn read(text: &str, file: &str) -> Result<Command, Vec<Problem>> {
     let root = fields::read(text, file).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
-    let command = command(root, text, file, &mut problems);
+    let command = command(root, file, &mut problems);
     match command {
         Some(command) if problems.is_empty() => Ok(command),
         _ => Err(problems),
@@ -240,7 +240,7 @@ pub fn read(text: &str, file: &str) -> Result<Command, Vec<Problem>> {
 }
 
 /// `None` only where a problem was told.
-fn command(root: Node, text: &str, file: &str, problems: &mut Vec<Problem>) -> Option<Command> {
+fn command(root: Node, file: &str, problems: &mut Vec<Problem>) -> Option<Command> {
     let mut keys = Fields::of(root, "A command file", file, problems)?;
     let name = name(&mut keys);
     let summary = required_text(&mut keys, "summary").map(|(summary, _)| summary);
@@ -255,11 +255,11 @@ fn command(root: Node, text: &str, file: &str, problems: &mut Vec<Problem>) -> O
     let lookup = lookup(&mut keys, &names);
     let audience = audience(&mut keys);
     let template = match required_text(&mut keys, "template") {
-        Some((source, at)) => compiled(&mut keys, &source, at, text),
+        Some((source, at)) => compiled(&mut keys, &source, at),
         None => None,
     };
     let nothing = match keys.text("nothing") {
-        Some((source, at)) => compiled(&mut keys, &source, at, text),
+        Some((source, at)) => compiled(&mut keys, &source, at),
         None => None,
     };
     let examples = examples(&mut keys);
@@ -643,30 +643,20 @@ fn examples(keys: &mut Fields) -> Vec<Example> {
     examples
 }
 
-/// The template `source`, whose value stands at `at` of the file's `text`.
-fn compiled(keys: &mut Fields, source: &str, at: Position, text: &str) -> Option<Template> {
+/// The template `source`, which stands at `at`.
+fn compiled(keys: &mut Fields, source: &str, at: Position) -> Option<Template> {
     match Template::compile(source) {
         Ok(template) => Some(template),
         Err(broken) => {
-            keys.problem(within(text, at, &broken), "template", broken.message, broken.hint);
+            keys.problem(within(at, &broken), "template", broken.message, broken.hint);
             None
         }
     }
 }
 
-/// Where in the file a place of a template is. A block's lines follow the one with its `|`.
-fn within(text: &str, at: Position, broken: &template::Broken) -> Position {
-    let line = |number: u32| text.lines().nth(number as usize - 1).unwrap_or_default();
-    let first: String = line(at.line).chars().skip(at.column as usize - 1).collect();
-    if !first.starts_with(['|', '>']) {
-        return Position { line: at.line, column: at.column + broken.column - 1 };
-    }
-    let body = (at.line + 1..).take(text.lines().count()).map(line);
-    let indent = body
-        .clone()
-        .find(|it| !it.trim().is_empty())
-        .map_or(0, |it| it.len() - it.trim_start().len());
-    Position { line: at.line + broken.line, column: indent as u32 + broken.column }
+/// Where in the file a place of a template is; a block stands at its first character.
+fn within(at: Position, broken: &template::Broken) -> Position {
+    Position { line: at.line + broken.line - 1, column: at.column + broken.column - 1 }
 }
 
 /// Two files of one directory must not define one command; `read` are the commands with their files.

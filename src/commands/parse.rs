@@ -225,7 +225,8 @@ fn fill<'a>(command: &'a Command, words: &[Word], surplus: Surplus) -> Result<Ca
     let mut call = called(command);
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let option = word.text.strip_prefix("--").filter(|_| !word.is_quoted);
+        let option =
+            word.text.strip_prefix("--").filter(|name| !name.is_empty() && !word.is_quoted);
         let Some(option) = option else {
             positional.push(&word.text);
             continue;

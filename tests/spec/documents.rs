@@ -150,7 +150,9 @@ fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
 
 #[test]
 fn every_file_that_a_document_links_to_is_there() {
-    for page in ["README.md", "SECURITY.md", "deploy/README.md", "docs/settings.md"] {
+    for page in
+        ["README.md", "SECURITY.md", "deploy/README.md", "docs/commands.md", "docs/settings.md"]
+    {
         let text = fs::read_to_string(page).unwrap();
         for link in all(r"\]\(([^)#]+)", &text) {
             let path = Path::new(page).parent().unwrap().join(&link);
