@@ -29,7 +29,8 @@ pub fn start(logs: Logs, config: &Config) -> anyhow::Result<()> {
     let default = match logs {
         // The database's notices say that what should be there is there.
         Logs::Server | Logs::File => "info,sqlx=warn",
-        Logs::Command => "warn",
+        // A vacuum after a large import is slow, and not wrong.
+        Logs::Command => "warn,sqlx=error",
     };
     let filter = config.log.filter.as_deref().unwrap_or(default);
     let (writer, person) = match logs {
