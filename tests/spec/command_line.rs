@@ -1,5 +1,7 @@
 //! The contract of the command line: what programs may build on.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -11,7 +13,8 @@ use crate::database::{self, Fresh, Server};
 /// A portal in a directory of its own, a database of its own, and the real binary.
 pub struct CommandLine {
     pub dir: TempDir,
-    database_url: String,
+    /// `None`: the private one.
+    database_url: Option<String>,
     _database: Option<Fresh>,
 }
 
@@ -40,20 +43,28 @@ spec: {type: website, lifecycle: production, owner: payments, dependsOn: ['compo
 impl CommandLine {
     pub async fn new() -> CommandLine {
         let database = database::fresh().await;
-        CommandLine::with(database.url.clone(), Some(database))
+        CommandLine::with(Some(database.url.clone()), Some(database))
     }
 
     /// Nothing listens where its database should be.
     pub fn without_database() -> CommandLine {
-        CommandLine::with("postgres://idp@127.0.0.1:1/idp".into(), None)
+        CommandLine::on("postgres://idp@127.0.0.1:1/idp".into())
     }
 
     /// On the database at `url`, which somebody else looks after.
     pub fn on(url: String) -> CommandLine {
-        CommandLine::with(url, None)
+        CommandLine::with(Some(url), None)
     }
 
-    fn with(database_url: String, database: Option<Fresh>) -> CommandLine {
+    /// On a private database, which is to be stopped in the end.
+    pub fn private() -> CommandLine {
+        let it = CommandLine::with(None, None);
+        // As root the database is somebody else's process, which must be able to come here.
+        std::fs::set_permissions(it.dir.path(), Permissions::from_mode(0o755)).unwrap();
+        it
+    }
+
+    fn with(database_url: Option<String>, database: Option<Fresh>) -> CommandLine {
         let dir = tempfile::tempdir().unwrap();
         let it = CommandLine { dir, database_url, _database: database };
         it.write("portal/idp.yaml", "organisation: Acme\n");
@@ -74,7 +85,7 @@ impl CommandLine {
     /// `idp` with `arguments`, in the directory that has `portal` in it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = idp(arguments, self.dir.path());
-        command.env("DATABASE_URL", &self.database_url);
+        command.envs(self.database_url.iter().map(|url| ("DATABASE_URL", url)));
         command
     }
 

@@ -27,6 +27,7 @@ mod hostile_paths;
 mod hostile_text;
 mod lookups;
 mod portal;
+mod serve;
 mod slack_client;
 mod slack_judge;
 mod slack_limits;

@@ -1,0 +1,280 @@
+//! `idp serve`: starts, answers, notices changes, stops.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit, Mac};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::command_line::CommandLine;
+use crate::database;
+
+const SECRET: &str = "5b1d3c8e0f9a47d2b6e4c1a098f7d635";
+
+const FRESH: &str = "\
+apiVersion: backstage.io/v1alpha1
+kind: API
+metadata: {name: fresh}
+spec: {type: openapi, lifecycle: production, owner: payments, definition: x}
+";
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `idp serve` and what it logs.
+struct Server {
+    child: Child,
+    address: String,
+    log: Receiver<Value>,
+}
+
+impl Server {
+    fn start(idp: &CommandLine) -> Server {
+        Server::of(idp.command(&["serve", "--portal", "portal", "--listen", "127.0.0.1:0"]))
+    }
+
+    fn of(mut command: std::process::Command) -> Server {
+        command.env("SLACK_SIGNING_SECRET", SECRET).stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (send, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let record = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                // The test may have ended before the server.
+                let _ = send.send(record);
+            }
+        });
+        let mut server = Server { child, address: String::new(), log };
+        let listening = server.logs("listening");
+        server.address = listening["address"].as_str().unwrap().to_string();
+        server
+    }
+
+    /// Waits until it logs `message`. The record.
+    fn logs(&self, message: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.log.recv_timeout(left) {
+                Ok(record) if record["message"] == message => return record,
+                Ok(record) => before.push(record),
+                Err(error) => panic!("never logged {message:?}: {error}: {before:#?}"),
+            }
+        }
+    }
+
+    /// What the slash command answers to `text`.
+    fn says(&self, text: &str) -> Value {
+        let form = [
+            ("command", "/idp"),
+            ("text", text),
+            ("team_id", "T1"),
+            ("channel_id", "C1"),
+            ("channel_name", "general"),
+            ("user_id", "U1"),
+            ("trigger_id", "1.1"),
+            ("response_url", "https://hooks.slack.com/commands/1"),
+        ];
+        let answer = self.post("/slack/commands", &serde_urlencoded::to_string(form).unwrap());
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    /// Asks `text` again and again until the answer contains `expected`.
+    fn says_at_last(&self, text: &str, expected: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.says(text).to_string();
+            if said.contains(expected) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never said {expected:?}: {said}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn post(&self, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(self.signed(path, body).as_bytes()).unwrap();
+        body_of(stream)
+    }
+
+    fn signed(&self, path: &str, body: &str) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(format!("v0:{now}:{body}").as_bytes());
+        let signature = hex::encode(mac.finalize().into_bytes());
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: idp\r\nconnection: close\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\
+             x-slack-request-timestamp: {now}\r\nx-slack-signature: v0={signature}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn tell(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Its exit code, once it has ended.
+    fn ends(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of the answer that `stream` brings.
+fn body_of(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    body.to_string()
+}
+
+#[tokio::test]
+async fn it_answers_slack_and_stops_when_told() {
+    let idp = CommandLine::new().await;
+    let mut server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+}
+
+#[tokio::test]
+async fn a_request_that_has_begun_is_answered_before_it_stops() {
+    let idp = CommandLine::new().await;
+    let mut server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    let form = "command=%2Fidp&text=help&team_id=T1&channel_id=C1&user_id=U1";
+    let request = server.signed("/slack/commands", form).replacen(
+        "host:",
+        "expect: 100-continue\r\nhost:",
+        1,
+    );
+    let (head, body) = request.split_at(request.len() - form.len());
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut begun).unwrap();
+
+    server.tell(Signal::SIGTERM);
+    server.logs("stopping: no new connections, finishing what has begun");
+    stream.write_all(body.as_bytes()).unwrap();
+    assert!(body_of(stream).contains("owner"));
+    assert_eq!(server.ends(), Some(0));
+    assert!(TcpStream::connect(&server.address).is_err());
+}
+
+#[tokio::test]
+async fn a_portal_that_is_not_good_keeps_it_from_starting() {
+    let idp = CommandLine::new().await;
+    idp.write("portal/idp.yaml", "refresh: soon\norganization: Acme\n");
+    let ended = idp.runs(&["serve", "--portal", "portal", "--listen", "127.0.0.1:0"]);
+    assert_eq!(ended.code, 1);
+    for place in ["idp.yaml:1:10", "idp.yaml:2:1"] {
+        assert!(ended.error.contains(place), "{}", ended.error);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_descriptor_is_answered_without_a_restart() {
+    let idp = CommandLine::new().await;
+    let server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    idp.write("portal/catalog/new.yaml", FRESH);
+    server.says_at_last("owner fresh", "payments");
+}
+
+#[tokio::test]
+async fn a_changed_setting_is_taken_and_a_broken_one_is_not() {
+    let idp = CommandLine::new().await;
+    let server = Server::start(&idp);
+    idp.write("portal/idp.yaml", "organisation: Acme\naliases: {till: checkout}\n");
+    server.says_at_last("owner till", "payments");
+
+    idp.write("portal/idp.yaml", "organisation: Acme\naliases: {till: checkout\n");
+    let told = server.logs("the portal's change has errors: the old settings and commands hold");
+    assert!(told["problems"].as_str().unwrap().contains("idp.yaml:2:"), "{told}");
+    assert!(server.says("owner till").to_string().contains("payments"));
+
+    idp.write(
+        "portal/idp.yaml",
+        "organisation: Acme\naliases: {till: checkout, kiosk: checkout}\n",
+    );
+    server.says_at_last("owner kiosk", "payments");
+}
+
+#[tokio::test]
+async fn a_changed_command_is_taken_and_a_broken_one_is_not() {
+    let idp = CommandLine::new().await;
+    let server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    let command = |text: &str| {
+        format!("name: motto\nsummary: What we live by\nlookup: help\ntemplate: {text}\n")
+    };
+    idp.write("portal/commands/motto.yaml", &command("Measure twice"));
+    server.says_at_last("motto", "Measure twice");
+
+    idp.write("portal/commands/motto.yaml", &command("'{{#if'"));
+    let told = server.logs("the portal's change has errors: the old settings and commands hold");
+    assert!(told["problems"].as_str().unwrap().contains("commands/motto.yaml:4:"), "{told}");
+    assert!(server.says("motto").to_string().contains("Measure twice"));
+
+    idp.write("portal/commands/motto.yaml", &command("Cut once"));
+    server.says_at_last("motto", "Cut once");
+}
+
+#[tokio::test]
+async fn with_the_database_stopped_it_answers_with_its_age_and_takes_up_changes_afterwards() {
+    let database = database::Server::new();
+    let idp = CommandLine::on(database.start().await);
+    let mut server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+
+    database.stop().await;
+    server.logs("the database is away; lookups are answered from memory");
+    server.says_at_last("owner payment-api", "the database does not answer");
+
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+    let server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "the database does not answer");
+
+    database.start().await;
+    idp.write("portal/catalog/new.yaml", FRESH);
+    server.says_at_last("owner fresh", "payments");
+}
+
+#[tokio::test]
+async fn two_processes_share_the_private_database() {
+    let idp = CommandLine::private();
+    let first = Server::start(&idp);
+    let mut second = Server::start(&idp);
+    for server in [&first, &second] {
+        server.says_at_last("owner payment-api", "payments");
+    }
+    second.tell(Signal::SIGTERM);
+    assert_eq!(second.ends(), Some(0));
+
+    // The one that is left still has its database.
+    idp.write("portal/catalog/new.yaml", FRESH);
+    first.says_at_last("owner fresh", "payments");
+    drop(first);
+    assert_eq!(idp.runs(&["db", "stop"]).code, 0);
+}
