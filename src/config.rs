@@ -75,11 +75,18 @@ impl Config {
     /// # Errors
     /// A value that is not what its variable takes. The message names the variable, never the value.
     pub fn from_env() -> anyhow::Result<Config> {
-        Config::read(&variable)
+        Config::read(&raw)
     }
 
-    /// `variable` gives the value of an environment variable; empty ones count as not set.
-    fn read(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
+    /// `raw` gives the value of an environment variable. Empty ones count as not set, but for those of
+    /// Slack: whoever names a secret means to have one.
+    fn read(raw: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
+        for name in ["SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN"] {
+            if raw(name).is_some_and(|value| value.trim().is_empty()) {
+                bail!("`{name}` is empty; give it its value, or unset it to leave Slack off");
+            }
+        }
+        let variable = &|name: &str| raw(name).filter(|value| !value.is_empty());
         Ok(Config {
             database_url: secret("DATABASE_URL", variable)?,
             portal: variable("IDP_PORTAL").map(PathBuf::from),
@@ -125,8 +132,12 @@ pub fn no_color() -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn raw(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    raw(name).filter(|value| !value.is_empty())
 }
 
 /// The value of `name`, or what the file has in it that `name_FILE` names.
@@ -213,7 +224,7 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
         Config::read(&|name| {
             let found = variables.iter().find(|(it, _)| *it == name);
-            found.map(|(_, value)| value.to_string()).filter(|value| !value.is_empty())
+            found.map(|(_, value)| value.to_string())
         })
     }
 

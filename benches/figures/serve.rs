@@ -53,7 +53,7 @@ impl Server {
     fn start(imported: &Imported, address: SocketAddr) -> Server {
         let portal = imported.data.path().join("portal");
         std::fs::create_dir_all(&portal).unwrap();
-        std::fs::write(portal.join("idp.yaml"), "organization: Acme\n").unwrap();
+        std::fs::write(portal.join("idp.yaml"), "organisation: Acme\n").unwrap();
         let child = imported
             .idp()
             .args(["serve", "--portal", "portal", "--listen", &address.to_string()])

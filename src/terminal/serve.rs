@@ -11,12 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::Serve;
 use super::running::{Running, WithoutCatalog};
 use super::setup;
+use crate::chat::slack::signature::SigningSecret;
 use crate::config::Config;
 use crate::web::{self, server};
 
 /// Answers until SIGTERM or SIGINT, then finishes what it has begun.
 pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result<ExitCode> {
     let dir = setup::portal_dir(config, serve.portal.as_deref())?;
+    if let Some(secret) = &config.slack.signing_secret {
+        SigningSecret::new(secret)?;
+    }
     // First, so that a port that is taken is told before a database is started.
     let listener = listen(serve.listen.unwrap_or(config.listen)).await?;
     let address = listener.local_addr()?;

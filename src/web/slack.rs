@@ -31,7 +31,7 @@ use crate::conversation::Reply;
 const PLATFORM: &str = "slack";
 
 /// Slack waits three seconds for the answer to its request.
-const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+pub const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
 
 /// How long Slack may take to send the body of a request.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -48,6 +48,7 @@ pub struct Slack {
     identity: OnceLock<Identity>,
     /// The answers under way.
     tasks: TaskTracker,
+    answer_within: Duration,
 }
 
 /// Why a request gets no answer. What Slack is told gives nobody a hint.
@@ -92,7 +93,13 @@ impl Slack {
             inbox: Inbox::default(),
             identity: OnceLock::new(),
             tasks,
+            answer_within: ANSWER_WITHIN,
         }))
+    }
+
+    /// A slash command is answered on its request within `answer_within`, or by its `response_url`.
+    pub fn answering_within(self, answer_within: Duration) -> Slack {
+        Slack { answer_within, ..self }
     }
 
     /// Learns whose the token is, and answers what other processes took and left, until `stop`.
@@ -232,7 +239,7 @@ async fn answer_command(web: Web, request: Request) -> Result<Response, Rejectio
     }
     let app = web.app;
     let mut answer = Box::pin(async move { app.answer(invocation).await });
-    match timeout(ANSWER_WITHIN, &mut answer).await {
+    match timeout(slack.answer_within, &mut answer).await {
         Ok(reply) => Ok(Json(outbound::message(&reply)).into_response()),
         Err(_) => {
             slack.tasks.clone().spawn(answer_later(slack, response_url, answer));

@@ -1,0 +1,257 @@
+//! Slack's side of the world: it signs requests to the real routes on a real port, and hears what the bot says.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::routing::any;
+use idp::app::App;
+use idp::chat::slack::signature::SigningSecret;
+use idp::config::SlackConfig;
+use idp::web::slack::{ANSWER_WITHIN, Slack};
+use idp::web::{self, Web, server};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::asking::Asking;
+use crate::database::Fresh;
+use idp::commands::CommandSet;
+
+pub const SECRET: &str = "0d7f4bb1a9c34e5f8a2b6c1d9e3f7a50";
+pub const TEAM: &str = "T0ACME";
+pub const BOT: &str = "U0BOT";
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub app: Arc<App>,
+    pub fresh: Fresh,
+    pub slack: Arc<Slack>,
+    pub address: SocketAddr,
+    pub fake: FakeSlack,
+    pub stop: CancellationToken,
+    next: AtomicU64,
+}
+
+/// What came back: the status and the body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+}
+
+impl World {
+    /// The built-in commands over Acme, and Slack's workspace `T0ACME`.
+    pub async fn new() -> World {
+        World::of_patience(ANSWER_WITHIN).await
+    }
+
+    /// A world whose Slack waits no longer than this for an answer on its request.
+    pub async fn of_patience(answer_within: Duration) -> World {
+        let fake = FakeSlack::start().await;
+        let Asking { app, fresh } = Asking::with(CommandSet::built_in(), |settings| {
+            settings.slack.team_id = Some(TEAM.into());
+        })
+        .await;
+        let app = Arc::new(app);
+        let config = SlackConfig {
+            signing_secret: Some(SecretString::from(SECRET)),
+            bot_token: Some(SecretString::from("xoxb-of-the-world")),
+            api_url: format!("http://{}/api/", fake.address).parse().unwrap(),
+        };
+        let slack = Slack::new(&config, &[], TaskTracker::new()).unwrap();
+        let slack = slack.map(|it| Arc::new(it.answering_within(answer_within)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let routes = web::router(Web { app: app.clone(), slack: slack.clone() });
+        tokio::spawn(server::serve(listener, routes, stop.clone()));
+        let slack = slack.unwrap();
+        World { app, fresh, slack, address, fake, stop, next: AtomicU64::new(1) }
+    }
+
+    /// `who` types `/idp text`; what Slack shows them.
+    pub async fn types(&self, who: &str, text: &str) -> Value {
+        let answer = self.sends("/slack/commands", &self.command(who, text)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// `who` mentions the bot in a channel; what Slack is told.
+    pub async fn mentions(&self, who: &str, text: &str) -> Answer {
+        let body = mention(&format!("EvNext{}", self.number()), who, text);
+        self.sends("/slack/events", &body.to_string()).await
+    }
+
+    /// The body of `/idp text`.
+    pub fn command(&self, who: &str, text: &str) -> String {
+        let response_url = format!("http://{}/respond/{}", self.fake.address, self.number());
+        let fields = [
+            ("team_id", TEAM),
+            ("user_id", who),
+            ("channel_id", "C0NOBODY"),
+            ("channel_name", "random"),
+            ("command", "/idp"),
+            ("text", text),
+            ("response_url", &response_url),
+        ];
+        serde_urlencoded::to_string(fields).unwrap()
+    }
+
+    /// The body of a click on a button with `words`; `trigger` tells one click from another.
+    pub fn click(&self, trigger: &str, words: &str) -> String {
+        let payload = json!({
+            "type": "block_actions", "trigger_id": trigger,
+            "team": { "id": TEAM }, "user": { "id": "U0ADA", "team_id": TEAM },
+            "channel": { "id": "C0NOBODY", "name": "random" },
+            "container": { "message_ts": "1.5", "is_ephemeral": true },
+            "response_url": format!("http://{}/respond/{trigger}", self.fake.address),
+            "actions": [{ "type": "button", "action_id": "idp:0", "value": words }],
+        });
+        serde_urlencoded::to_string([("payload", payload.to_string())]).unwrap()
+    }
+
+    /// A request that Slack signed now.
+    pub async fn sends(&self, path: &str, body: &str) -> Answer {
+        sends(self.address, path, body).await
+    }
+
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An event: `who` says `text` to the bot in a channel.
+pub fn mention(id: &str, who: &str, text: &str) -> Value {
+    json!({
+        "type": "event_callback", "team_id": TEAM, "event_id": id,
+        "event": {
+            "type": "app_mention", "user": who, "channel": "C0NOBODY", "ts": "1700000000.000100",
+            "text": format!("<@{BOT}> {text}"),
+        },
+    })
+}
+
+pub fn now_s() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+/// The headers that Slack signs `body` with.
+pub fn signed(body: &[u8]) -> Vec<(String, String)> {
+    let secret = SigningSecret::new(&SecretString::from(SECRET)).unwrap();
+    let now_s = now_s();
+    vec![
+        ("x-slack-request-timestamp".into(), now_s.to_string()),
+        ("x-slack-signature".into(), secret.sign(now_s, body)),
+    ]
+}
+
+/// `body` is sent to `address` as Slack sends it, signed now.
+pub async fn sends(address: SocketAddr, path: &str, body: &str) -> Answer {
+    let mut headers = signed(body.as_bytes());
+    headers.push(("content-length".into(), body.len().to_string()));
+    request(address, "POST", path, headers, body.as_bytes().to_vec()).await
+}
+
+pub async fn gets(address: SocketAddr, path: &str) -> Answer {
+    request(address, "GET", path, Vec::new(), Vec::new()).await
+}
+
+/// One request, written to the wire as it stands here; also what no client would send.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let exchange = move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(head.as_bytes())?;
+        // The server may have refused by its head alone, and closed.
+        let _ = stream.write_all(&body);
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(_) if !answer.is_empty() => {}
+            read => drop(read?),
+        }
+        Ok::<Vec<u8>, std::io::Error>(answer)
+    };
+    let Ok(answer) = tokio::task::spawn_blocking(exchange).await.unwrap() else {
+        return Answer { status: 0, body: String::new() };
+    };
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or(0);
+    Answer { status, body: body.to_string() }
+}
+
+/// Slack's Web API and response URLs: takes everything, remembers it in its order.
+pub struct FakeSlack {
+    pub address: SocketAddr,
+    heard: Mutex<UnboundedReceiver<Heard>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// `/api/chat.postMessage`, `/respond/7`
+    pub path: String,
+    pub body: Value,
+}
+
+impl FakeSlack {
+    async fn start() -> FakeSlack {
+        let (hear, heard) = mpsc::unbounded_channel();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().fallback(any(answer)).with_state(hear);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        FakeSlack { address, heard: Mutex::new(heard) }
+    }
+
+    /// The next thing that the bot said.
+    pub async fn hears(&self) -> Heard {
+        let next = async { self.heard.lock().await.recv().await.unwrap() };
+        tokio::time::timeout(PATIENCE, next).await.expect("the bot said nothing")
+    }
+}
+
+async fn answer(State(hear): State<UnboundedSender<Heard>>, uri: Uri, body: String) -> String {
+    let body = serde_json::from_str(&body).unwrap_or_default();
+    let path = uri.path().to_string();
+    if path == "/api/auth.test" {
+        return json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string();
+    }
+    // A world that went away hears nothing more.
+    let _ = hear.send(Heard { path, body });
+    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200" }).to_string()
+}
