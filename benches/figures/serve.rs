@@ -58,8 +58,8 @@ impl Server {
             .idp()
             .args(["serve", "--portal", "portal", "--listen", &address.to_string()])
             .env("SLACK_SIGNING_SECRET", SECRET)
+            .env("IDP_LOG", "warn")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn();
         Server(child.unwrap())
     }

@@ -230,7 +230,7 @@ fn line_matches(wanted: &str, said: &str) -> bool {
 /// # Errors
 /// Every problem of the file.
 pub fn read(text: &str, file: &str) -> Result<Command, Vec<Problem>> {
-    let root = fields::read(text, file).map_err(|problem| vec![problem])?;
+    let root = fields::read(text, file).map_err(|problem| vec![*problem])?;
     let mut problems = Vec::new();
     let command = command(root, file, &mut problems);
     match command {

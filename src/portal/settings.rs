@@ -111,7 +111,7 @@ impl Settings {
     /// The settings that `text` says for the portal `dir`.
     pub fn read(text: &str, dir: &Path) -> Result<Settings, Vec<Problem>> {
         let mut problems = Vec::new();
-        let root = fields::read(text, FILE).map_err(|problem| vec![problem])?;
+        let root = fields::read(text, FILE).map_err(|problem| vec![*problem])?;
         let mut settings = Settings::default();
         if let Some(fields) = Fields::of(root, FILE, FILE, &mut problems) {
             settings.fill(fields, dir);

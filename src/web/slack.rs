@@ -274,7 +274,7 @@ async fn take_event(web: Web, request: Request) -> Result<Response, Rejection> {
         Event::Verification { challenge } => {
             return Ok(Json(json!({ "challenge": challenge })).into_response());
         }
-        Event::Errand(envelope) => slack.take(&web.app, envelope).await?,
+        Event::Errand(envelope) => slack.take(&web.app, *envelope).await?,
         Event::Ignored => {}
     }
     Ok(acknowledged())
@@ -289,7 +289,7 @@ async fn take_interaction(web: Web, request: Request) -> Result<Response, Reject
     let slack = web.slack.ok_or(Rejection::Off)?;
     let body = slack.genuine(request).await?;
     if let Event::Errand(envelope) = inbound::interaction(&body).ok_or(Rejection::Malformed)? {
-        slack.take(&web.app, envelope).await?;
+        slack.take(&web.app, *envelope).await?;
     }
     Ok(acknowledged())
 }

@@ -25,8 +25,11 @@ examples:
   - say: deploys payment-api
 ";
 
-/// What is put in place of what, and the problem that it makes: its line, its column, its rule, its hint.
-const BROKEN: &[(&str, &str, (u32, u32, &str, &str))] = &[
+/// A problem's line, column, rule and hint.
+type Told = (u32, u32, &'static str, &'static str);
+
+/// What is put in place of what, and the problem that it makes.
+const BROKEN: &[(&str, &str, Told)] = &[
     ("name: deploys", "nme: deploys", (1, 1, "unknown-key", "Did you mean `name`?")),
     ("name: deploys", "name: Deploys", (1, 7, "name", "lower-case letters")),
     ("name: deploys", "name: [a]", (1, 7, "type", "Write text")),

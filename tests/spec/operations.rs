@@ -110,6 +110,15 @@ async fn lookups_outlive_the_database_and_a_restart_without_it() {
         assert!(said.contains("payment") || said.contains("checkout"), "{said}");
     }
 
+    let is_copied = || {
+        let files = std::fs::read_dir(data.path()).unwrap();
+        files.flatten().any(|file| file.path().extension().is_some_and(|it| it == "copy"))
+    };
+    let asked = Instant::now();
+    while !is_copied() {
+        assert!(asked.elapsed() < PATIENCE, "no copy of the catalog was written");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     serving.child.kill().unwrap();
     serving.child.wait().unwrap();
     serving = Serving::start(portal.path(), &url, data.path());

@@ -57,6 +57,10 @@ pub async fn follow(
             let error = format!("{error:#}");
             tracing::warn!(error, "the database is away; lookups are answered from memory");
         }
+        // What was learnt just before must outlive a restart during the outage.
+        if follower.copy_at.is_some() {
+            follower.write_copy().await;
+        }
         stop.run_until_cancelled(sleep(pause())).await;
     }
     if follower.copy_at.is_some() {

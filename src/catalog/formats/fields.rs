@@ -15,10 +15,10 @@ const LIKENESS_MIN: f64 = 0.8;
 ///
 /// # Errors
 /// What is wrong with the YAML, and where.
-pub fn read(text: &str, file: &str) -> Result<Node, Problem> {
+pub fn read(text: &str, file: &str) -> Result<Node, Box<Problem>> {
     if text.len() > FILE_BYTES_MAX {
         let message = format!("The file has more than {FILE_BYTES_MAX} bytes.");
-        return Err(problem(file, START, "yaml", message, "Split it or shorten it."));
+        return Err(Box::new(problem(file, START, "yaml", message, "Split it or shorten it.")));
     }
     let mut documents = yaml::documents(text);
     let Some(first) = documents.next() else {
@@ -26,14 +26,14 @@ pub fn read(text: &str, file: &str) -> Result<Node, Problem> {
     };
     let root = first.root.map_err(|broken| {
         let hint = "Look at the indentation, quotes and colons of this line and the one above.";
-        problem(file, broken.at, "yaml", broken.reason.to_string(), hint)
+        Box::new(problem(file, broken.at, "yaml", broken.reason.to_string(), hint))
     })?;
     match documents.next() {
         None => Ok(root),
         Some(second) => {
             let message = "A second document starts here.";
             let hint = "Remove the `---`; everything belongs into one.";
-            Err(problem(file, second.at, "yaml", message, hint))
+            Err(Box::new(problem(file, second.at, "yaml", message, hint)))
         }
     }
 }

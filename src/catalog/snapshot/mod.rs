@@ -628,7 +628,7 @@ fn by_word(aliases: &[(String, EntityRef)]) -> BTreeMap<String, Vec<EntityRef>> 
 }
 
 fn sorted<K: Ord>(mut nodes: Vec<u32>, key: impl Fn(u32) -> K) -> Vec<u32> {
-    nodes.sort_unstable_by(|a, b| key(*a).cmp(&key(*b)));
+    nodes.sort_unstable_by_key(|node| key(*node));
     nodes
 }
 

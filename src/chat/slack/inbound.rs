@@ -27,7 +27,7 @@ pub enum Event {
     Verification {
         challenge: String,
     },
-    Errand(Envelope),
+    Errand(Box<Envelope>),
     /// Of bots, of ourselves, edited, joined, or of a kind that does not concern us.
     Ignored,
 }
@@ -124,7 +124,8 @@ pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Event> {
         text: words(text_at(event, "/text"), bot_user_id),
     };
     let id = id(text_at(&body_json, "/event_id"), body);
-    Some(Event::Errand(Envelope { id, errand: Errand::Said(invocation) }))
+    let envelope = Envelope { id, errand: Errand::Said(invocation) };
+    Some(Event::Errand(Box::new(envelope)))
 }
 
 /// The body of an interaction: a form whose `payload` is JSON.
@@ -159,7 +160,8 @@ pub fn interaction(body: &[u8]) -> Option<Event> {
     let click = Click { speaker, address, words: said.replace('\0', " ") };
     let response_url = text_at(&payload, "/response_url").to_string();
     let id = id(text_at(&payload, "/trigger_id"), body);
-    Some(Event::Errand(Envelope { id, errand: Errand::Clicked { click, response_url, replaces } }))
+    let errand = Errand::Clicked { click, response_url, replaces };
+    Some(Event::Errand(Box::new(Envelope { id, errand })))
 }
 
 /// Whether a person said it, to the bot, for the first time. A bot that answers bots never stops.
@@ -291,10 +293,9 @@ mod tests {
 
     #[test]
     fn a_mention_asks_in_its_thread() {
-        let Some(Event::Errand(Envelope { id, errand: Errand::Said(invocation) })) =
-            said(mention())
-        else {
-            panic!("not heard");
+        let Some(Event::Errand(envelope)) = said(mention()) else { panic!("not heard") };
+        let Envelope { id, errand: Errand::Said(invocation) } = *envelope else {
+            panic!("not said");
         };
         assert_eq!((id.as_str(), invocation.text.as_str()), ("Ev1", "who owns payment-api?"));
         assert_eq!(invocation.address.thread.as_deref(), Some("1.2"));
@@ -340,10 +341,9 @@ mod tests {
                 .finish();
             interaction(form.as_bytes())
         };
-        let Some(Event::Errand(Envelope { id, errand: Errand::Clicked { click, .. } })) =
-            payload("idp:0")
-        else {
-            panic!("not heard");
+        let Some(Event::Errand(envelope)) = payload("idp:0") else { panic!("not heard") };
+        let Envelope { id, errand: Errand::Clicked { click, .. } } = *envelope else {
+            panic!("not clicked");
         };
         assert_eq!((id.as_str(), click.words.as_str()), ("t1", "show payment-api"));
         assert_eq!(payload("another-app"), Some(Event::Ignored));
