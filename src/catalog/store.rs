@@ -165,7 +165,7 @@ pub async fn problems(
          join idp.source on source.id = source_id
          where $1::text[] is null or source.name = any($1)
          order by array_position(array['error', 'warning', 'info'], severity), source.name, file,
-            document, line, \"column\"",
+            document, line, \"column\", rule, message",
     )
     .bind(sources)
     .fetch_all(db)

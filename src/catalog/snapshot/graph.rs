@@ -116,6 +116,8 @@ pub enum Sort {
     Resource,
     /// A group or a user.
     Team,
+    /// A system or a domain: it stands for its parts.
+    Whole,
     Other,
 }
 
@@ -142,7 +144,7 @@ pub struct Hop {
 /// The tree of shortest paths from `start`, nearest first.
 ///
 /// A consumer of an API depends on the API and, at the same depth, on its provider. The owner of data depends
-/// on it, unless a team owns it. What lies inside the start is passed through and not reached.
+/// on it, unless a team owns it. What lies inside a system or domain that is the start is passed through and not reached.
 pub fn walk(
     edges: &Rows,
     sort: impl Fn(u32) -> Sort,
@@ -177,13 +179,18 @@ struct Walk<'a, F> {
 }
 
 impl<F: Fn(u32) -> Sort> Walk<'_, F> {
-    /// The start, and everything inside it.
+    /// The start, and everything inside it when it is a system or a domain. A component is more than the
+    /// components that call themselves its parts: one of these may depend on it.
     fn enter(&mut self, start: u32) {
         self.seen.mark(start);
         let mut inside = vec![self.add(start, 0, None, false)];
         while let Some(at) = inside.pop() {
             self.open.push_back(at);
-            for edge in self.edges.of(self.tree[at as usize].node) {
+            let node = self.tree[at as usize].node;
+            if (self.sort)(node) != Sort::Whole {
+                continue;
+            }
+            for edge in self.edges.of(node) {
                 if edge.kind() == RelationKind::HasPart && self.seen.mark(edge.node()) {
                     inside.push(self.add(edge.node(), 0, Some((at, edge.kind())), false));
                 }

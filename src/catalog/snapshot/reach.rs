@@ -59,7 +59,7 @@ impl Memory {
 
 impl Snapshot {
     /// Everything that breaks when `entity` does: dependsOn backwards, consumers of its APIs and of
-    /// an API it is, owners of data that are no teams; of something with parts, whatever outside
+    /// an API it is, owners of data that are no teams; of a system or domain, whatever outside
     /// depends on a part. Not ownership, not membership.
     pub fn dependents(
         &self,
@@ -199,6 +199,7 @@ impl Snapshot {
             "api" => Sort::Api,
             "resource" => Sort::Resource,
             "group" | "user" => Sort::Team,
+            "system" | "domain" => Sort::Whole,
             _ => Sort::Other,
         }
     }
