@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::chat::inbox::{Delivery, Inbox, Taken};
 use crate::chat::slack::client::{Identity, SlackApi, SlackError};
 use crate::chat::slack::inbound::{self, Envelope, Errand, Event, SlashCommand};
-use crate::chat::slack::outbound;
+use crate::chat::slack::outbound::{self, Message};
 use crate::chat::slack::signature::SigningSecret;
 use crate::config::SlackConfig;
 use crate::conversation::Reply;
@@ -240,7 +240,7 @@ async fn answer_command(web: Web, request: Request) -> Result<Response, Rejectio
     let app = web.app;
     let mut answer = Box::pin(async move { app.answer(invocation).await });
     match timeout(slack.answer_within, &mut answer).await {
-        Ok(reply) => Ok(Json(outbound::message(&reply)).into_response()),
+        Ok(reply) => Ok(Json(Message::of(&reply)).into_response()),
         Err(_) => {
             slack.tasks.clone().spawn(answer_later(slack, response_url, answer));
             let message = json!({ "response_type": "ephemeral", "text": "Looking it up…" });

@@ -5,7 +5,8 @@
 //! Sources: <https://docs.slack.dev/reference/block-kit/blocks>,
 //! <https://docs.slack.dev/messaging/formatting-message-text>.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use slack_morphism::prelude::{
     SlackActionBlockElement, SlackActionId, SlackActionsBlock, SlackBlock, SlackBlockButtonElement,
     SlackBlockPlainText, SlackContextBlock, SlackContextBlockElement, SlackDividerBlock,
@@ -39,22 +40,40 @@ const CUT: &str = "…";
 /// The widest column of a table that is not cut.
 const COLUMN_CHARACTERS_MAX: usize = 60;
 
-/// The message that shows `reply`: `{"text", "blocks", "response_type", …}`, within every limit of Slack.
+/// What Slack is sent, within every limit of Slack.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Message {
+    response_type: &'static str,
+    text: String,
+    blocks: Vec<SlackBlock>,
+    parse: &'static str,
+    link_names: bool,
+    unfurl_links: bool,
+    unfurl_media: bool,
+}
+
+impl Message {
+    /// The message that shows `reply`.
+    pub fn of(reply: &Reply) -> Message {
+        let tree = markdown::read(&reply.markdown);
+        Message {
+            response_type: match reply.audience {
+                Audience::Channel => "in_channel",
+                Audience::Asker => "ephemeral",
+            },
+            text: fallback(&tree),
+            blocks: blocks(&tree),
+            parse: "none",
+            link_names: false,
+            unfurl_links: false,
+            unfurl_media: false,
+        }
+    }
+}
+
+/// [`Message::of`] as a value, for those who add to it.
 pub fn message(reply: &Reply) -> Value {
-    let tree = markdown::read(&reply.markdown);
-    let blocks = serde_json::to_value(blocks(&tree)).unwrap_or_default();
-    json!({
-        "response_type": match reply.audience {
-            Audience::Channel => "in_channel",
-            Audience::Asker => "ephemeral",
-        },
-        "text": fallback(&tree),
-        "blocks": blocks,
-        "parse": "none",
-        "link_names": false,
-        "unfurl_links": false,
-        "unfurl_media": false,
-    })
+    serde_json::to_value(Message::of(reply)).unwrap_or_default()
 }
 
 /// The blocks that show `tree`. What does not fit is counted in the last one.
@@ -415,6 +434,8 @@ fn cut(text: &str, characters_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::conversation::button;
 
