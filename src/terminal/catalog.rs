@@ -67,7 +67,7 @@ async fn import(
     let sources = paths.iter().map(|path| path_source(path, &base, &settings.sources));
     let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
     let db = postgres::open(&setup::database(config, install)).await?;
-    let http = setup::http_client(config, &settings);
+    let http = setup::http_client(&settings);
     let mut options = setup::import_options(config, &settings, &base, http);
     options.confirm_deletions = confirm_deletions;
     let report = flow::import(&db.pool, &sources, &options).await?;

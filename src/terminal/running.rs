@@ -67,7 +67,7 @@ impl Running {
         let portal = setup::portal(dir)?;
         let database = setup::database(config, install);
         let aliases = portal.settings.alias_list();
-        let http = setup::http_client(config, &portal.settings);
+        let http = setup::http_client(&portal.settings);
         let nothing = Catalog::new(Snapshot::build(Vec::new(), &aliases, 0));
         let (db, catalog) = match connect(&database).await {
             Ok(db) => (Some(db), nothing),

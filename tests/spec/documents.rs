@@ -149,6 +149,17 @@ fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
 }
 
 #[test]
+fn the_slack_app_calls_the_routes_that_there_are() {
+    let text = fs::read_to_string("deploy/slack-manifest.yaml").unwrap();
+    let called = all(r"https://idp\.example\.com(/\S+)", &text);
+    let web: String = ["src/web/mod.rs", "src/web/slack.rs"]
+        .iter()
+        .map(|it| fs::read_to_string(it).unwrap())
+        .collect();
+    assert_eq!(called, all(r#"\.route\("(/slack/[a-z]+)""#, &web));
+}
+
+#[test]
 fn every_file_that_a_document_links_to_is_there() {
     for page in
         ["README.md", "SECURITY.md", "deploy/README.md", "docs/commands.md", "docs/settings.md"]

@@ -98,6 +98,7 @@ async fn a_channel_hears_one_message_a_second_and_others_need_not_wait() {
     let slack = Slack::answering(vec![posted(), posted(), posted()]).await;
     let api = slack.api();
     let hello = json!({"text": "hello"});
+    let started = Instant::now();
     let (first, second, other) = tokio::join!(
         api.post_message("C1", None, &hello),
         api.post_message("C1", None, &hello),
@@ -107,7 +108,8 @@ async fn a_channel_hears_one_message_a_second_and_others_need_not_wait() {
     let at = |channel: &str| -> Vec<Instant> {
         slack.heard().iter().filter(|it| it.body["channel"] == channel).map(|it| it.at).collect()
     };
-    assert!(at("C1")[1] - at("C1")[0] >= Duration::from_millis(900));
+    // From before the first was sent: it may have been on its way for a while.
+    assert!(at("C1")[1] - started >= Duration::from_secs(1));
     assert!(at("C2")[0] < at("C1")[1], "the other channel waited");
 }
 

@@ -131,6 +131,9 @@ impl SlackApi {
     pub async fn respond(&self, response_url: &str, message: &Value) -> Result<(), SlackError> {
         let gone = || SlackError::Gone { code: "no_response_url".into() };
         let url = Url::parse(response_url).map_err(|_| gone())?;
+        if !self.is_slacks(&url) {
+            return Err(SlackError::Gone { code: "foreign_response_url".into() });
+        }
         let span = Span::none();
         let context = slack_morphism::SlackClientApiCallContext {
             rate_control_params: None,
@@ -144,6 +147,17 @@ impl SlackApi {
             Err(SlackError::Rejected { code }) if code == "404" => Err(SlackError::Gone { code }),
             responded => responded,
         }
+    }
+
+    /// Whether `url` is one of Slack's, or of who stands for Slack on this machine.
+    fn is_slacks(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let is_under =
+            |it: &&str| host == *it || host.strip_suffix(it).is_some_and(|sub| sub.ends_with('.'));
+        let policy = self.client.http_api.connector.http.policy();
+        HOSTS.iter().any(|it| is_under(it))
+            || policy.lists(url)
+            || (policy.loopback && is_loopback(url))
     }
 
     /// Whether there is a token to call with.
@@ -303,6 +317,24 @@ mod tests {
             assert!(error.contains("allowed_hosts"), "{url}: {error}");
         }
         assert!(api("https://slack.acme.test/api/", &["slack.acme.test:443"]).is_ok());
+    }
+
+    #[test]
+    fn late_answers_go_to_slack_alone() {
+        let is_slacks = |api_url: &str, url: &str| {
+            api(api_url, &[]).unwrap().is_slacks(&Url::parse(url).unwrap())
+        };
+        let slack = "https://slack.com/api/";
+        assert!(is_slacks(slack, "https://hooks.slack.com/commands/T1/2/3"));
+        for foreign in [
+            "https://evil.example/commands",
+            "https://hooks.slack.com.evil.example/commands",
+            "https://notslack.com/commands",
+            "http://127.0.0.1:8080/commands",
+        ] {
+            assert!(!is_slacks(slack, foreign), "{foreign}");
+        }
+        assert!(is_slacks("http://127.0.0.1:8081/api/", "http://127.0.0.1:8081/respond/1"));
     }
 
     #[test]
