@@ -19,8 +19,6 @@ pub mod setup;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
-
 use crate::config::Config;
 use arguments::{Arguments, Command};
 use logs::Logs;
@@ -31,7 +29,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     match dispatch(arguments).await {
         Ok(code) => code,
         // Who closed the pipe has read enough: `idp catalog export | head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             say_error(&error);
             match error.is::<Usage>() {
@@ -69,10 +67,11 @@ fn say_error(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "idp: {message}");
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::BrokenPipe)
-}
+/// Whoever read our standard output closed it. No other broken pipe is one: that of a database that died
+/// in the middle of an import must not end in success.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+struct ReaderGone;
 
 /// Prints `text` and nothing else on standard output.
 ///
@@ -80,8 +79,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// A closed pipe, a full disk.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).context("could not print")?;
-    out.flush().context("could not print")
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        _ => anyhow::Error::new(error).context("could not print"),
+    })
 }
 
 /// `value` as JSON, indented, alone on standard output.
