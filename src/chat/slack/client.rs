@@ -155,9 +155,7 @@ impl SlackApi {
         let is_under =
             |it: &&str| host == *it || host.strip_suffix(it).is_some_and(|sub| sub.ends_with('.'));
         let policy = self.client.http_api.connector.http.policy();
-        HOSTS.iter().any(|it| is_under(it))
-            || policy.lists(url)
-            || (policy.loopback && is_loopback(url))
+        HOSTS.iter().any(is_under) || policy.lists(url) || (policy.loopback && is_loopback(url))
     }
 
     /// Whether there is a token to call with.
