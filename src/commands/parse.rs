@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::CommandSet;
 use super::file::{Argument, ArgumentKind, Command, Opt, Presence};
-use super::resolve::looks_alike;
+use super::resolve::{looks_alike, unread};
 use crate::catalog::Snapshot;
 use crate::catalog::snapshot::Resolution;
 use crate::error::Refusal;
@@ -290,7 +290,7 @@ fn place<'a>(mut call: Call<'a>, positional: &[&str]) -> Result<Call<'a>, Refusa
 }
 
 impl Argument {
-    fn is_name(&self) -> bool {
+    pub(super) fn is_name(&self) -> bool {
         matches!(self.kind, ArgumentKind::Entity | ArgumentKind::Team | ArgumentKind::User)
     }
 }
@@ -409,6 +409,9 @@ fn unknown(commands: &CommandSet, snapshot: &Snapshot, text: &str, words: &[Word
         };
     }
     let name = joined(words);
+    if words.len() <= NAME_WORDS_MAX && !snapshot.is_read() {
+        return unread();
+    }
     if let (1, Some(alike)) = (words.len(), snapshot.confusable_with(&name)) {
         return looks_alike("entity", &name, alike);
     }

@@ -1,7 +1,7 @@
 //! Which entities a call is about: what was typed, or what the channel is for.
 
 use super::CommandSet;
-use super::file::{ArgumentKind, Lookup, Opt, Presence};
+use super::file::{Argument, ArgumentKind, Command, Lookup, Opt, Presence};
 use super::lookups::BuiltIn;
 use super::parse::{Call, shortened};
 
@@ -30,7 +30,7 @@ pub struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// # Errors
-    /// A name that nothing or several have, with the whole commands to type instead.
+    /// A name that nothing or several have, with the whole commands to type instead; a catalog that nobody has read.
     pub fn of(
         call: Call<'a>,
         commands: &'a CommandSet,
@@ -38,6 +38,9 @@ impl<'a> Question<'a> {
         person: &'a Person,
         address: &'a Address,
     ) -> Result<Question<'a>, Refusal> {
+        if !snapshot.is_read() && needs_catalog(call.command) {
+            return Err(unread());
+        }
         let mut question = Question {
             commands,
             snapshot,
@@ -163,6 +166,25 @@ impl<'a> Question<'a> {
     fn instead(&self, name: &'a str, entities: &[&Entity]) -> Vec<String> {
         let shown = entities.iter().take(CHOICES_MAX);
         shown.map(|it| self.call.with(name, &words(self.snapshot, it)).words()).collect()
+    }
+}
+
+/// Whether nothing can be said to `command` without a catalog.
+fn needs_catalog(command: &Command) -> bool {
+    match command.lookup {
+        Lookup::BuiltIn(BuiltIn::Help) => false,
+        Lookup::BuiltIn(_) => true,
+        Lookup::Sql(_) | Lookup::Http(_) => command.arguments.iter().any(Argument::is_name),
+    }
+}
+
+/// Before the catalog was read nobody knows what there is not.
+pub fn unread() -> Refusal {
+    Refusal::Unavailable {
+        what: "The catalog".into(),
+        why: "its database has not answered since idp started, and there is no copy of it here"
+            .into(),
+        next: "Try again in a minute.".into(),
     }
 }
 

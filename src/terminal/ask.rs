@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::arguments::{AnswerFormat, Ask};
 use super::render;
-use super::running::{Running, WithoutCatalog};
+use super::running::{NoCatalog, Running, WithoutCatalog};
 use super::setup::{self, Usage};
 use crate::catalog::EntityRef;
 use crate::chat::slack;
+use crate::commands::resolve;
 use crate::config::Config;
 use crate::conversation::{Address, Invocation, Platform, Reply, Speaker};
 
@@ -17,16 +18,29 @@ use crate::conversation::{Address, Invocation, Platform, Reply, Speaker};
 pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<ExitCode> {
     let asker = ask.asker.as_deref().map(user).transpose()?;
     let dir = setup::portal_dir(config, ask.portal.as_deref())?;
-    let running = Running::open(config, &dir, install, WithoutCatalog::Fail).await?;
+    let running = match Running::open(config, &dir, install, WithoutCatalog::Fail).await {
+        Ok(running) => running,
+        Err(error) => {
+            // A program gets its refusal, a person the reason.
+            if error.is::<NoCatalog>() && ask.format != AnswerFormat::Text {
+                print(ask.format, &resolve::unread().to_reply())?;
+            }
+            return Err(error);
+        }
+    };
     running.import_first().await?;
     let reply = running.app.answer(typed(&words(&ask.words), asker.as_ref())).await;
     running.close().await?;
-    match ask.format {
-        AnswerFormat::Text => super::print(&render::for_standard_output(&reply))?,
-        AnswerFormat::Json => super::print_json(&as_json(&reply))?,
-        AnswerFormat::Slack => super::print_json(&slack::outbound::message(&reply))?,
-    }
+    print(ask.format, &reply)?;
     Ok(if reply.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(format: AnswerFormat, reply: &Reply) -> anyhow::Result<()> {
+    match format {
+        AnswerFormat::Text => super::print(&render::for_standard_output(reply)),
+        AnswerFormat::Json => super::print_json(&as_json(reply)),
+        AnswerFormat::Slack => super::print_json(&slack::outbound::message(reply)),
+    }
 }
 
 /// The User that `text` names.

@@ -39,6 +39,11 @@ pub enum WithoutCatalog {
     Wait,
 }
 
+/// There is neither a database nor a copy of the catalog on disk.
+#[derive(Debug, thiserror::Error)]
+#[error("the catalog cannot be asked yet")]
+pub struct NoCatalog;
+
 /// What runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Running {
@@ -56,8 +61,7 @@ impl Running {
     /// The portal `dir` with its database, and the catalog as the copy on disk has it.
     ///
     /// # Errors
-    /// Settings or commands with errors, each told with its place; neither a database nor a copy, unless
-    /// that is to be waited for.
+    /// Settings or commands with errors, each told with its place; [`NoCatalog`], unless that is to be waited for.
     pub async fn open(
         config: &Config,
         dir: &Path,
@@ -68,7 +72,7 @@ impl Running {
         let database = setup::database(config, install);
         let aliases = portal.settings.alias_list();
         let http = setup::http_client(&portal.settings);
-        let nothing = Catalog::new(Snapshot::build(Vec::new(), &aliases, 0));
+        let nothing = Catalog::new(Snapshot::unread());
         let (db, catalog) = match connect(&database).await {
             Ok(db) => (Some(db), nothing),
             Err(error) => match copy_on_disk(config) {
@@ -82,7 +86,7 @@ impl Running {
                     tracing::error!(error, "no database and no copy on disk: waiting for it");
                     (None, nothing)
                 }
-                None => return Err(error),
+                None => return Err(error.context(NoCatalog)),
             },
         };
         let Portal { commands, settings, .. } = &portal;

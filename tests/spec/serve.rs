@@ -262,6 +262,26 @@ async fn with_the_database_stopped_it_answers_with_its_age_and_takes_up_changes_
 }
 
 #[tokio::test]
+async fn a_catalog_that_was_never_read_is_not_said_to_be_empty() {
+    let database = database::Server::new();
+    let idp = CommandLine::on(database.start().await);
+    database.stop().await;
+    let server = Server::start(&idp);
+    for asked in ["owner payment-api", "who owns payment-api?", "payment-api", "find pay", "list"] {
+        let said = server.says(asked).to_string();
+        assert!(said.contains("The catalog cannot be asked right now"), "{asked}: {said}");
+    }
+    assert!(server.says("help").to_string().contains("owner"));
+    let asked = idp.runs(&["ask", "--format", "json", "owner", "payment-api"]);
+    assert_eq!((asked.code, &asked.json()["refusal"]), (1, &"unavailable".into()));
+    assert!(asked.error.contains("DATABASE_URL"), "{}", asked.error);
+
+    database.start().await;
+    server.says_at_last("owner payment-api", "payments");
+    assert!(server.says("owner paymnt-api").to_string().contains("Did you mean"));
+}
+
+#[tokio::test]
 async fn two_processes_share_the_private_database() {
     let idp = CommandLine::private();
     let first = Server::start(&idp);

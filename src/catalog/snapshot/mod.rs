@@ -154,6 +154,9 @@ struct Described {
 /// The database confirms the snapshot at least every 30 s; a missed confirmation and a half is news.
 const CONFIRMED_WITHIN_S: i64 = 45;
 
+/// The revision before the first; the database counts from 0.
+const UNREAD: i64 = -1;
+
 /// What a bare target may be, best first.
 const BARE_KINDS: [&str; 3] = ["component", "resource", "api"];
 
@@ -209,6 +212,16 @@ impl<'a> Target<'a> {
 }
 
 impl Snapshot {
+    /// What there is until the catalog is read for the first time.
+    pub fn unread() -> Snapshot {
+        Snapshot { revision: UNREAD, ..Snapshot::default() }
+    }
+
+    /// Whether the catalog was read: only then can be said what is not in it.
+    pub fn is_read(&self) -> bool {
+        self.revision != UNREAD
+    }
+
     /// `aliases` are (what people say, reference), from the settings and from administrators.
     pub fn build(
         entities: Vec<StoredEntity>,
