@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use unicode_security::skeleton;
-
 use super::{COMMANDS_DIR, Settings, commands, settings, sorted};
 use crate::catalog::formats::fields::{self, START};
 use crate::catalog::formats::yaml::Position;
 use crate::catalog::import::reading::{Incoming, News, Reader};
+use crate::catalog::snapshot::skeleton;
 use crate::catalog::sources::{Source, SourceFile, file};
 use crate::catalog::{Problem, Severity};
 
@@ -157,7 +156,7 @@ fn alike(entities: &[Incoming]) -> Vec<Problem> {
     let mut looks: BTreeMap<(&str, String), &Incoming> = BTreeMap::new();
     let mut problems = Vec::new();
     for entity in entities {
-        let look = skeleton(entity.reference.name()).collect::<String>().to_lowercase();
+        let look = skeleton(entity.reference.name());
         let other = looks.entry((entity.reference.kind(), look)).or_insert(entity);
         if other.reference.name() != entity.reference.name() {
             let message = format!(

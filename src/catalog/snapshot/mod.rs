@@ -27,7 +27,8 @@ use self::graph::{Edge, Rows};
 use self::index::Index;
 use self::reach::Memory;
 use self::search::Vocabulary;
-use self::typed::{folded, skeleton};
+use self::typed::folded;
+pub use self::typed::skeleton;
 use super::{EntityRef, Relation, RelationKind, StoredEntity};
 
 /// The current snapshot, shared by the whole process; readers never wait.

@@ -34,15 +34,22 @@ impl Snapshot {
 
     /// An entity whose name only looks like the one in `typed`: `payments` with a Cyrillic `а`.
     ///
-    /// `None` for plain ASCII, in which names are written: nobody is misled there.
+    /// `None` for plain ASCII, in which names are written: there `payrnents` is a slip, and what it looks like
+    /// is the closest name.
     pub fn confusable_with(&self, typed: &str) -> Option<&Entity> {
         let name = typed.trim().rsplit([':', '/']).next().unwrap_or_default();
         if name.is_ascii() {
             return None;
         }
+        self.known(self.alike(name)).first().copied()
+    }
+
+    /// The described nodes whose names look like `name`.
+    fn alike(&self, name: &str) -> Vec<u32> {
         let looks = skeleton(name);
-        let alike = self.known(self.skeletons.candidates(&looks));
-        alike.into_iter().find(|entity| skeleton(&entity.name) == looks)
+        let is_alike =
+            |node: &u32| self.entity(*node).is_some_and(|it| skeleton(&it.name) == looks);
+        self.skeletons.candidates(&looks).filter(is_alike).collect()
     }
 
     /// Entities whose channel this is (id, or name without `#`): components first, then teams.
@@ -127,11 +134,15 @@ impl Snapshot {
         self.known(nodes.chain(titled))
     }
 
-    /// The names next to what was typed: fewest typos first, then those that begin with it.
+    /// The names next to what was typed: those that look like it, then fewest typos first, then those that begin
+    /// with it.
     fn closest(&self, typed: &str, kinds: &[&str]) -> Vec<&Entity> {
         let name = typed.rsplit([':', '/']).next().unwrap_or(typed);
         let mut near = self.vocabulary.names_near(name);
         near.extend(self.aliases_near(typed));
+        if name.is_ascii() {
+            near.extend(self.alike(name).into_iter().map(|node| (node, 0)));
+        }
         if near.is_empty() && name.len() >= BEGINNING_MIN {
             let with = self.vocabulary.names_with(name, self.nodes.len());
             near.extend(with.into_iter().map(|node| (node, 0)));

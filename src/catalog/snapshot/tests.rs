@@ -177,6 +177,19 @@ fn a_name_in_other_letters_is_told_apart() {
 }
 
 #[test]
+fn what_looks_like_a_name_is_offered_and_is_never_an_answer() {
+    let entities = ["component:common-form", "component:common-fork", "component:form-0"];
+    let catalog = Snapshot::build(entities.map(|it| stored(it, &[])).into(), &[], 1);
+    for (typed, name) in [("cornrnon-forrn", "common-form"), ("form-O", "form-0")] {
+        let Resolution::Unknown(closest) = catalog.resolve(typed, &[]) else {
+            panic!("{typed} was taken for a name")
+        };
+        assert_eq!(closest.first().map(|it| it.reference.name()), Some(name), "{typed}");
+        assert!(catalog.confusable_with(typed).is_none());
+    }
+}
+
+#[test]
 fn a_search_takes_words_their_beginnings_and_slips() {
     let shop = shop();
     let found = |typed: &str| -> Vec<String> {

@@ -17,11 +17,12 @@ pub fn folded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What `text` looks like: equal for texts that the eye confuses.
+/// What `text` looks like: equal for texts that the eye confuses, `payment` and `payrnent`, `log-0` and `log-o`.
 ///
-/// Source: UTS 39, section 4.
+/// Source: UTS 39, section 4. It takes `0` for a capital `O`; names are compared without regard to case.
 pub fn skeleton(text: &str) -> String {
-    unicode_security::confusable_detection::skeleton(&folded(text)).collect()
+    let looks: String = unicode_security::skeleton(&folded(text)).collect();
+    looks.to_lowercase()
 }
 
 /// The words of a text: runs of letters and digits, folded by whoever calls.
@@ -142,7 +143,14 @@ mod tests {
 
     #[test]
     fn what_looks_alike_has_one_skeleton() {
-        assert_eq!(skeleton("p\u{430}yments"), skeleton("payments"));
+        for (alike, name) in [
+            ("p\u{430}yments", "payments"),
+            ("payrnents", "payments"),
+            ("Log-O", "log-0"),
+            ("tab1e", "table"),
+        ] {
+            assert_eq!(skeleton(alike), skeleton(name));
+        }
         assert_ne!(skeleton("payment"), skeleton("payments"));
     }
 
