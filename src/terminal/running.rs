@@ -188,6 +188,7 @@ impl Running {
             Change::Portal(portal) => {
                 let Portal { settings, commands, .. } = *portal;
                 self.aliases.send_replace(settings.alias_list());
+                self.app.http.allow(settings.allowed_hosts.clone());
                 self.app.settings.store(Arc::new(settings));
                 self.app.commands.store(Arc::new(commands));
                 tracing::info!("took up the portal's change");

@@ -12,6 +12,7 @@ use chrono::Utc;
 use idp::commands::{CommandSet, flow};
 use idp::config::SecretReference;
 use idp::conversation::{Click, Reply};
+use idp::integrations::http::{Client, Policy};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -329,6 +330,24 @@ async fn an_http_lookup_is_signed_and_its_answer_is_rendered() {
     let sent: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(sent["arguments"]["service"]["ref"], "component:default/payment-api");
     assert_eq!(sent["asker"]["user"], "user:default/zoe-laurent");
+}
+
+#[tokio::test]
+async fn a_service_is_asked_as_long_as_its_host_is_listed() {
+    let (url, asked) = service(200, "[]", Duration::ZERO).await;
+    let (mut asking, _dir) = asking_flags(&url).await;
+    let http = Client::new(Policy::default());
+    asking.app.http = http.clone();
+    let refused = asking.says("flags payment-api").await.refusal.unwrap();
+    assert_eq!(refused.code, "unavailable");
+    assert!(asked.lock().unwrap().is_empty());
+
+    let host = url.strip_prefix("http://").and_then(|it| it.split('/').next()).unwrap();
+    http.allow(vec![host.to_string()]);
+    assert_eq!(asking.reads("flags payment-api").await, "No flags.");
+    http.allow(Vec::new());
+    assert!(asking.says("flags payment-api").await.refusal.is_some());
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

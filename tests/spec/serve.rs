@@ -221,6 +221,41 @@ async fn a_changed_setting_is_taken_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_host_that_was_just_listed_may_be_asked() {
+    let idp = CommandLine::new().await;
+    let secret = idp.path("secret");
+    idp.write("secret", "s3cret");
+    // Nothing listens there.
+    let command = "name: flags\nsummary: Flags\ntemplate: a\n\
+                   lookup: {http: {url: 'http://127.0.0.1:1/', secret: flags}}\n";
+    idp.write("portal/commands/flags.yaml", command);
+    let settings = |hosts: &str| {
+        let file = secret.display();
+        format!("secrets: {{flags: {{file: {file}}}}}\nallowed_hosts: [{hosts}]\n")
+    };
+    idp.write("portal/idp.yaml", &settings(""));
+    let server = Server::start(&idp);
+    assert!(server.says("flags").to_string().contains("may not be asked"));
+    idp.write("portal/idp.yaml", &settings("'127.0.0.1:1'"));
+    server.says_at_last("flags", "could not be reached");
+    idp.write("portal/idp.yaml", &settings(""));
+    server.says_at_last("flags", "may not be asked");
+}
+
+#[tokio::test]
+async fn each_request_is_one_line_of_the_log_without_what_was_said() {
+    let idp = CommandLine::new().await;
+    let server = Server::start(&idp);
+    server.says("owner payment-api");
+    let told = server.logs("answered a request");
+    assert_eq!((&told["method"], &told["route"]), (&"POST".into(), &"/slack/commands".into()));
+    assert_eq!((&told["status"], told["seconds"].is_f64()), (&200.into(), true));
+    for private in ["payment-api", "general", "hooks.slack.com"] {
+        assert!(!told.to_string().contains(private), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_changed_command_is_taken_and_a_broken_one_is_not() {
     let idp = CommandLine::new().await;
     let server = Server::start(&idp);

@@ -177,7 +177,8 @@ async fn list(
         }
         Source::Git { git, branch, files, .. } => {
             let http = &options.http;
-            let repository = Repository::new(git, branch.as_deref(), &options.base, http.policy())?;
+            let repository =
+                Repository::new(git, branch.as_deref(), &options.base, &http.policy())?;
             let addresses = match repository.https_url() {
                 Some(url) => http.pin(url).await?.1,
                 None => Vec::new(),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Certificate;
 use reqwest::dns::Resolve;
@@ -62,7 +63,7 @@ pub struct Client {
 }
 
 struct Inner {
-    policy: Policy,
+    policy: ArcSwap<Policy>,
     names: Arc<dyn Resolve>,
     /// Trusted besides the machine's own.
     authorities: Vec<Certificate>,
@@ -84,12 +85,19 @@ impl Client {
     /// A client that resolves names by `names` and trusts `authorities` besides the machine's own.
     pub fn with(policy: Policy, names: Arc<dyn Resolve>, authorities: Vec<Certificate>) -> Client {
         install_tls();
-        let connections = Default::default();
+        let (policy, connections) = (ArcSwap::from_pointee(policy), Default::default());
         Client { inner: Arc::new(Inner { policy, names, authorities, connections }) }
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.inner.policy
+    /// Where it may connect to, as it is now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.inner.policy.load_full()
+    }
+
+    /// From now on, and for every clone, `hosts` are those that an administrator listed.
+    pub fn allow(&self, hosts: Vec<String>) {
+        let loopback = self.policy().loopback;
+        self.inner.policy.store(Arc::new(Policy { allowed: hosts, loopback }));
     }
 
     /// A catalog fetch: no redirects, no credentials, 5 s to connect, 15 s in all, at most `limit_bytes`
@@ -157,7 +165,7 @@ impl Client {
     }
 
     fn judge(&self, text: &str) -> Result<(Url, Reach), HttpError> {
-        self.inner.policy.reach(text).map_err(|why| HttpError::Refused { url: origin(text), why })
+        self.policy().reach(text).map_err(|why| HttpError::Refused { url: origin(text), why })
     }
 
     fn connections(&self, reach: Reach) -> Result<&reqwest::Client, HttpError> {
