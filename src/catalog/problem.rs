@@ -44,3 +44,20 @@ pub struct Problem {
     /// The next step.
     pub hint: String,
 }
+
+impl Problem {
+    /// An error of a file as a whole.
+    pub fn of_file(file: &str, rule: &str, message: String, hint: &str) -> Problem {
+        Problem {
+            file: file.to_string(),
+            document: 0,
+            line: 1,
+            column: 1,
+            reference: None,
+            severity: Severity::Error,
+            rule: rule.to_string(),
+            message,
+            hint: hint.to_string(),
+        }
+    }
+}

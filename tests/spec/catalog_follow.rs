@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Server, fresh};
-use crate::directory::{Directory, at_full, component};
+use crate::directory::{Directory, component};
+use crate::scale::at_full;
 
 /// A process that answers.
 struct Replica {

@@ -76,9 +76,3 @@ pub fn component(name: &str, owner: &str) -> String {
         format!("apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\n");
     format!("---\n{metadata}spec: {{type: service, lifecycle: production, owner: {owner}}}\n")
 }
-
-/// `count` with `IDP_TEST_FULL=1`, a tenth otherwise: two slow cores pass all tests in minutes.
-#[expect(clippy::disallowed_methods, reason = "a setting of the tests")]
-pub fn at_full(count: usize) -> usize {
-    if std::env::var_os("IDP_TEST_FULL").is_some() { count } else { count / 10 }
-}

@@ -14,7 +14,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde_json::Value;
 
 use crate::asking::Asking;
-use crate::directory::at_full;
+use crate::scale::at_full;
 
 const HARMLESS: &str = "harmless";
 

@@ -9,7 +9,7 @@ use idp::catalog::formats::backstage::{FileContents, read};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::directory::at_full;
+use crate::scale::at_full;
 
 /// Two seconds; code that is not optimised takes several times as long.
 const TIME_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });

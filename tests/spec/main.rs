@@ -32,6 +32,8 @@ mod hostile_text;
 mod lookups;
 mod operations;
 mod portal;
+#[path = "../faults/scale.rs"]
+mod scale;
 mod serve;
 mod slack_client;
 mod slack_http;

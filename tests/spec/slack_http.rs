@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::at_full;
+use crate::scale::at_full;
 use crate::slack_judge;
 use crate::world::{BOT, SECRET, TEAM, World, gets, mention, now_s, request, signed};
 

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-use crate::directory::at_full;
+use crate::scale::at_full;
 use crate::slack_judge::over_a_limit;
 
 /// Letters of one, two, three and four bytes, marks that combine, a family of four joined to one sign.

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use secrecy::SecretString;
 
-use crate::directory::at_full;
+use crate::scale::at_full;
 
 const NOW_S: i64 = 1_764_000_000;
 const SECRET: &str = "4b1d0f7a92c35e8866aa0c9de1f25374";

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::changes::changes;
-use super::reading::{Incoming, KnownFile, News, ReadFile, Reader, about};
+use super::reading::{Incoming, KnownFile, News, ReadFile, Reader};
 use super::store::{self, NewChange, Scope, StoredSource, Yielded};
 use super::work::{Job, Work};
 use super::{Holder, Plan, is_mass_delete, plan};
@@ -385,7 +385,7 @@ impl<'a> Import<'a> {
         }
         if let Some(held) = &self.held {
             let hint = "If that is right, run `idp catalog import --confirm-deletions`.";
-            let problem = about(&source, "mass-delete", held.sentence.clone(), hint);
+            let problem = Problem::of_file(&source, "mass-delete", held.sentence.clone(), hint);
             work.problems.push(Problem { severity: Severity::Warning, ..problem });
         }
         self.commit(work, reading).await

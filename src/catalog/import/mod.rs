@@ -326,7 +326,7 @@ mod tests {
         let mut progress = Progress::new("directory:a".into());
         let error = |reference: Option<&str>| Problem {
             reference: reference.map(String::from),
-            ..reading::about("f.yaml", "yaml", "broken".into(), "mend it")
+            ..Problem::of_file("f.yaml", "yaml", "broken".into(), "mend it")
         };
         progress.was_read("f.yaml".into(), &[error(Some("Component:default/Pay"))]);
         assert!(!progress.has_lost(&reference("pay"), "f.yaml"));

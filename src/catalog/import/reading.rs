@@ -149,7 +149,7 @@ impl Reader {
             line: target.line,
             column: target.column,
             severity,
-            ..about(file, rule, message, hint)
+            ..Problem::of_file(file, rule, message, hint)
         };
         let root = self.root.as_deref().filter(|_| !target.target.contains("://"));
         let Some(root) = root else {
@@ -349,7 +349,7 @@ fn hash(body: &str, relations: &[Relation]) -> Vec<u8> {
 fn no_descriptor(file: &str) -> Problem {
     Problem {
         severity: Severity::Info,
-        ..about(
+        ..Problem::of_file(
             file,
             "no-descriptor",
             "No document in it has an `apiVersion`: it was skipped.".into(),
@@ -360,7 +360,7 @@ fn no_descriptor(file: &str) -> Problem {
 
 fn unreadable(file: String, why: String, before: KnownFile) -> ReadFile {
     let hint = "What it said before stays. Let idp read it, or remove it.";
-    let problems = vec![about(&file, "unreadable", sentence(&why), hint)];
+    let problems = vec![Problem::of_file(&file, "unreadable", sentence(&why), hint)];
     let news = News::Says { entities: Vec::new(), problems };
     let known = KnownFile { checksum: None, ..before };
     ReadFile { name: file, known, news, found: Found::default() }
@@ -370,21 +370,6 @@ fn sentence(why: &str) -> String {
     let mut characters = why.chars();
     let first = characters.next().map(|it| it.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", characters.as_str())
-}
-
-/// A problem of a file as a whole.
-pub fn about(file: &str, rule: &str, message: String, hint: &str) -> Problem {
-    Problem {
-        file: file.to_string(),
-        document: 0,
-        line: 1,
-        column: 1,
-        reference: None,
-        severity: Severity::Error,
-        rule: rule.to_string(),
-        message,
-        hint: hint.to_string(),
-    }
 }
 
 #[cfg(test)]

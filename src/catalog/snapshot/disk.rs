@@ -6,7 +6,7 @@
 //! Lengths are four bytes, the lowest first; the rest is postcard.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -46,12 +46,19 @@ pub struct Copy {
 pub fn write(path: &Path, snapshot: &Snapshot, confirmed_at: DateTime<Utc>) -> anyhow::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let result = write_all(&unfinished, snapshot, confirmed_at)
-        .and_then(|()| fs::rename(&unfinished, path).map_err(Into::into));
+        .and_then(|()| put(&unfinished, path).map_err(Into::into));
     if result.is_err() {
         // What is left of it helps nobody, and the first error is the one to tell.
         let _ = fs::remove_file(&unfinished);
     }
     result.with_context(|| format!("could not write {}", path.display()))
+}
+
+/// Renames `unfinished` to `path`, also for whoever looks after the power failed.
+fn put(unfinished: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(unfinished, path)?;
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_all(path: &Path, snapshot: &Snapshot, confirmed_at: DateTime<Utc>) -> anyhow::Result<()> {
@@ -88,7 +95,7 @@ fn write_all(path: &Path, snapshot: &Snapshot, confirmed_at: DateTime<Utc>) -> a
 pub fn read(path: &Path) -> anyhow::Result<Option<Copy>> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             return Err(error).with_context(|| format!("could not read {}", path.display()));
         }

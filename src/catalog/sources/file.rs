@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{FileText, SourceContents, SourceFile, Stamp, is_yaml};
-use crate::catalog::{Problem, Severity};
+use crate::catalog::Problem;
 
 /// The largest file that is read: the largest descriptor among 800 public ones has 0.5 MiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -214,7 +214,7 @@ fn walk(
             Err(error) => {
                 let name = error.path().and_then(|it| relative(root, it)).unwrap_or_default();
                 let why = format!("`{name}` could not be read: {error}");
-                contents.problems.push(problem(
+                contents.problems.push(Problem::of_file(
                     &name,
                     "unreadable",
                     why,
@@ -229,7 +229,7 @@ fn walk(
         }
         let Some(name) = relative(root, entry.path()) else {
             let shown = entry.path().display().to_string();
-            contents.problems.push(problem(
+            contents.problems.push(Problem::of_file(
                 &shown,
                 "file-name",
                 format!("The name of `{shown}` is not UTF-8."),
@@ -242,7 +242,12 @@ fn walk(
         }
         if name.len() > NAME_BYTES_MAX {
             let why = format!("Its path has more than {NAME_BYTES_MAX} bytes.");
-            contents.problems.push(problem(&name, "file-name", why, "Move it up, or rename it."));
+            contents.problems.push(Problem::of_file(
+                &name,
+                "file-name",
+                why,
+                "Move it up, or rename it.",
+            ));
             continue;
         }
         if entry.file_type().is_symlink() {
@@ -288,7 +293,7 @@ fn add_links(
                     added.push(SourceFile { is_named: is_named(&name), name, text });
                 }
             }
-            Err(why) => contents.problems.push(problem(
+            Err(why) => contents.problems.push(Problem::of_file(
                 &name,
                 "link",
                 format!("It is a link that leads nowhere: {why}."),
@@ -308,18 +313,4 @@ fn is_read(entry: &DirEntry) -> bool {
 
 fn relative(root: &Path, path: &Path) -> Option<String> {
     Some(path.strip_prefix(root).ok()?.to_str()?.to_string())
-}
-
-fn problem(file: &str, rule: &str, message: String, hint: &str) -> Problem {
-    Problem {
-        file: file.to_string(),
-        document: 0,
-        line: 1,
-        column: 1,
-        reference: None,
-        severity: Severity::Error,
-        rule: rule.to_string(),
-        message,
-        hint: hint.to_string(),
-    }
 }
