@@ -5,12 +5,13 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use tokio::task::spawn_blocking;
 
+use super::alias::Alias;
 pub use super::follow::flow::{POLL, follow};
 pub use super::import::changes::FieldChange;
 pub use super::import::flow::{
     EntityCounts, ImportOptions, ImportReport, Refresh, import, keep_importing,
 };
-use super::{EntityRef, Problem, Snapshot, store};
+use super::{EntityRef, Problem, Snapshot, import, store};
 
 /// The snapshot of the database's newest revision. `aliases` are those in the settings.
 pub async fn load(db: &PgPool, aliases: &[(String, EntityRef)]) -> anyhow::Result<Snapshot> {
@@ -31,6 +32,34 @@ pub(super) async fn all_aliases(
     let mut aliases = settings.to_vec();
     aliases.extend(store::aliases(db).await?);
     Ok(aliases)
+}
+
+/// Adds `alias`, or gives it another meaning; every process hears of it at once.
+pub async fn add_alias(db: &PgPool, alias: &Alias) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    let revision = import::store::next_revision(&mut tx).await?;
+    store::set_alias(&mut tx, alias).await?;
+    import::store::announce(&mut tx, revision).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Takes back what [`add_alias`] added; whether there was one. `alias` as it is kept.
+pub async fn remove_alias(db: &PgPool, alias: &str) -> anyhow::Result<bool> {
+    let mut tx = db.begin().await?;
+    let revision = import::store::next_revision(&mut tx).await?;
+    if !store::remove_alias(&mut tx, alias).await? {
+        return Ok(false);
+    }
+    import::store::announce(&mut tx, revision).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Those that were added, by what people say; the aliases in the settings are not among them.
+pub async fn aliases(db: &PgPool) -> anyhow::Result<Vec<Alias>> {
+    let mut connection = db.acquire().await?;
+    let aliases = store::aliases(&mut connection).await?.into_iter();
+    Ok(aliases.map(|(alias, reference)| Alias { alias, reference }).collect())
 }
 
 /// Open problems, errors first.

@@ -5,6 +5,7 @@
 //!                        └────────Problem──────┘                                     answers everything
 //! ```
 
+pub mod alias;
 pub mod descriptor;
 pub mod export;
 pub mod flow;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use super::alias::Alias;
 use super::flow::Change;
 use super::import::store::{place, reference};
 use super::{EntityRef, Problem, Relation, RelationKind, Severity, StoredEntity};
@@ -97,6 +98,27 @@ pub async fn removed_since(db: &mut PgConnection, revision: i64) -> sqlx::Result
 pub async fn aliases(db: &mut PgConnection) -> sqlx::Result<Vec<(String, EntityRef)>> {
     let rows = sqlx::query("select alias, ref from idp.alias order by alias").fetch_all(db).await?;
     rows.iter().map(|row| Ok((row.get("alias"), reference(row)?))).collect()
+}
+
+/// Adds `alias`, or gives it another meaning.
+pub async fn set_alias(db: &mut PgConnection, alias: &Alias) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into idp.alias (alias, ref)
+         values ($1, $2)
+         on conflict (alias) do update
+         set ref = excluded.ref, added_at = now()",
+    )
+    .bind(&alias.alias)
+    .bind(alias.reference.as_str())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether `alias` was there.
+pub async fn remove_alias(db: &mut PgConnection, alias: &str) -> sqlx::Result<bool> {
+    let removed = sqlx::query("delete from idp.alias where alias = $1").bind(alias).execute(db);
+    Ok(removed.await?.rows_affected() > 0)
 }
 
 /// The newest changes of `reference` first, and how many there are.

@@ -97,6 +97,38 @@ pub enum Catalog {
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
     },
+    /// What people say instead of a name
+    Alias {
+        #[command(subcommand)]
+        command: Alias,
+    },
+    /// List what was asked in vain, most often first
+    Unanswered {
+        /// The most questions to list
+        #[arg(long, default_value_t = 50)]
+        limit: u16,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Alias {
+    /// Add one, or give it another meaning: `idp catalog alias add "the till" checkout`
+    Add {
+        /// What people say
+        alias: String,
+        /// The entity that they mean
+        #[arg(value_name = "REF")]
+        reference: String,
+    },
+    /// Take one back
+    Remove { alias: String },
+    /// List those that were added; the others stand in idp.yaml
+    List {
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
 }
 
 #[derive(Debug, Args)]

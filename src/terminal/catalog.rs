@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::arguments::{self, ReportFormat};
 use super::check::{counted, listed};
-use super::setup;
+use super::{alias, setup};
 use crate::catalog::flow::{self, ImportReport};
 use crate::catalog::sources::Source;
 use crate::catalog::{Entity, Snapshot};
+use crate::commands::{self, unanswered::Asked};
 use crate::config::Config;
 use crate::portal::Settings;
 use crate::postgres;
@@ -46,8 +47,35 @@ pub async fn run(
                 }
             }
         }
+        arguments::Catalog::Alias { command } => return alias::run(config, install, command).await,
+        arguments::Catalog::Unanswered { limit, format } => {
+            let db = postgres::open(&setup::database(config, install)).await?;
+            let asked = commands::flow::unanswered(&db.pool, limit.into()).await?;
+            match format {
+                ReportFormat::Json => super::print_json(&asked)?,
+                ReportFormat::Text => super::print(&asked_in_vain(&asked))?,
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was asked in vain, for a person.
+fn asked_in_vain(asked: &[Asked]) -> String {
+    let mut out = String::new();
+    for Asked { question, refusal, times, last_at, .. } in asked {
+        let times = counted(usize::try_from(*times).unwrap_or_default(), "time");
+        let last = last_at.format("%Y-%m-%d");
+        out.push_str(&format!("{question}: {times}, last on {last} ({refusal})\n"));
+    }
+    if !asked.is_empty() {
+        out.push_str(
+            "    `idp catalog alias add NAME REF` answers what is known by another name.\n",
+        );
+    }
+    out.push_str(&counted(asked.len(), "question"));
+    out.push('\n');
+    super::visible(&out)
 }
 
 async fn import(

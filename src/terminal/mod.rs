@@ -3,6 +3,7 @@
 //! What a program may read goes to standard output, alone; everything said about it goes to
 //! standard error. Exit codes: 0 an answer, 1 a refusal or a failure, 2 a call that makes no sense.
 
+pub mod alias;
 pub mod arguments;
 pub mod ask;
 pub mod catalog;

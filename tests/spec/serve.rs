@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::command_line::CommandLine;
@@ -218,6 +218,53 @@ async fn a_changed_setting_is_taken_and_a_broken_one_is_not() {
         "organisation: Acme\naliases: {till: checkout, kiosk: checkout}\n",
     );
     server.says_at_last("owner kiosk", "payments");
+}
+
+#[tokio::test]
+async fn what_was_asked_in_vain_is_listed_and_an_alias_answers_it_at_once() {
+    let idp = CommandLine::new().await;
+    let mut server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    for _ in 0..2 {
+        assert!(server.says("owner kasse").to_string().contains("There is no entity"));
+    }
+    server.says("who owns the moon?");
+    let added = idp.runs(&["catalog", "alias", "add", "Kasse", "checkout"]);
+    assert_eq!(added.code, 0, "{}", added.error);
+    server.says_at_last("owner kasse", "payments");
+    let listed = idp.runs(&["catalog", "alias", "list", "--format", "json"]).json();
+    assert_eq!(listed, json!([{ "alias": "kasse", "ref": "component:default/checkout" }]));
+
+    assert_eq!(idp.runs(&["catalog", "alias", "remove", "KASSE"]).code, 0);
+    server.says_at_last("owner kasse", "There is no entity");
+    assert_eq!(idp.runs(&["catalog", "alias", "remove", "kasse"]).code, 1);
+
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+    let asked = idp.runs(&["catalog", "unanswered", "--format", "json"]).json();
+    let times = |it: &Value| it["times"].as_i64().unwrap();
+    let asked = asked.as_array().unwrap();
+    let kasse = asked.iter().find(|it| it["question"] == "owner kasse").unwrap();
+    assert!(times(kasse) >= 3 && asked.iter().any(|it| it["question"] == "who owns the moon"));
+    assert!(asked.is_sorted_by_key(|it| -times(it)), "{asked:?}");
+    let text = idp.runs(&["catalog", "unanswered", "--limit", "1"]).out;
+    assert!(text.ends_with("1 question\n"), "{text}");
+}
+
+#[tokio::test]
+async fn an_alias_that_nobody_would_hear_is_refused() {
+    let idp = CommandLine::new().await;
+    idp.write("portal/idp.yaml", "aliases: {till: checkout}\n");
+    assert_eq!(idp.runs(&["catalog", "import", "portal/catalog"]).code, 0);
+    for (alias, means, why) in [
+        ("till", "payment-api", "is an alias in idp.yaml"),
+        ("checkout", "payment-api", "names go first"),
+        ("kasse", "chekout", "Did you mean `component:default/checkout`?"),
+    ] {
+        let ended = idp.runs(&["catalog", "alias", "add", alias, means]);
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{alias}");
+        assert!(ended.error.contains(why), "{}", ended.error);
+    }
 }
 
 #[tokio::test]

@@ -27,8 +27,7 @@ use self::graph::{Edge, Rows};
 use self::index::Index;
 use self::reach::Memory;
 use self::search::Vocabulary;
-use self::typed::folded;
-pub use self::typed::skeleton;
+pub use self::typed::{folded, skeleton};
 use super::{EntityRef, Relation, RelationKind, StoredEntity};
 
 /// The current snapshot, shared by the whole process; readers never wait.
@@ -122,7 +121,7 @@ pub struct Snapshot {
     /// By folded channel or account.
     handles: Index,
     /// By what people say, folded.
-    aliases: BTreeMap<String, Vec<EntityRef>>,
+    aliases: BTreeMap<String, EntityRef>,
     /// The described nodes by reference.
     by_reference: Vec<u32>,
     /// The described nodes by name, then reference.
@@ -223,7 +222,8 @@ impl Snapshot {
         self.revision != UNREAD
     }
 
-    /// `aliases` are (what people say, reference), from the settings and from administrators.
+    /// `aliases` are (what people say, reference), from the settings and from administrators; of two meanings
+    /// the first holds.
     pub fn build(
         entities: Vec<StoredEntity>,
         aliases: &[(String, EntityRef)],
@@ -590,8 +590,7 @@ impl Snapshot {
 
     /// What people say, and whom they mean.
     fn aliases(&self) -> impl Iterator<Item = (String, EntityRef)> {
-        let aliases = self.aliases.iter();
-        aliases.flat_map(|(word, them)| them.iter().map(|it| (word.clone(), it.clone())))
+        self.aliases.iter().map(|(word, reference)| (word.clone(), reference.clone()))
     }
 
     fn stored(&self) -> impl Iterator<Item = StoredEntity> {
@@ -633,10 +632,11 @@ fn described(entities: Vec<StoredEntity>) -> Vec<Described> {
     described
 }
 
-fn by_word(aliases: &[(String, EntityRef)]) -> BTreeMap<String, Vec<EntityRef>> {
-    let mut by_word: BTreeMap<String, Vec<EntityRef>> = BTreeMap::new();
+/// Of two meanings the first holds.
+fn by_word(aliases: &[(String, EntityRef)]) -> BTreeMap<String, EntityRef> {
+    let mut by_word = BTreeMap::new();
     for (word, reference) in aliases {
-        by_word.entry(folded(word).into_owned()).or_default().push(reference.clone());
+        by_word.entry(folded(word).into_owned()).or_insert_with(|| reference.clone());
     }
     by_word
 }

@@ -125,13 +125,12 @@ impl Snapshot {
 
     /// By alias or title.
     fn said(&self, typed: &str) -> Vec<&Entity> {
-        let aliased = self.aliases.get(typed).into_iter().flatten();
-        let nodes = aliased.filter_map(|reference| self.node(reference));
+        let aliased = self.aliases.get(typed).and_then(|reference| self.node(reference));
         let titled = self.titles.candidates(typed).filter(|node| {
             let title = self.entity(*node).and_then(|entity| entity.title.as_deref());
             title.is_some_and(|title| folded(title) == typed)
         });
-        self.known(nodes.chain(titled))
+        self.known(aliased.into_iter().chain(titled))
     }
 
     /// The names next to what was typed: those that look like it, then fewest typos first, then those that begin
@@ -164,12 +163,11 @@ impl Snapshot {
     fn aliases_near(&self, typed: &str) -> Vec<(u32, usize)> {
         let Some(wanted) = Typed::new(typed) else { return Vec::new() };
         let mut near = Vec::new();
-        for (alias, references) in &self.aliases {
+        for (alias, reference) in &self.aliases {
             let Some(typos) = wanted.typos(alias, Letters::of(alias), typos_max(typed)) else {
                 continue;
             };
-            let nodes = references.iter().filter_map(|reference| self.node(reference));
-            near.extend(nodes.map(|node| (node, typos)));
+            near.extend(self.node(reference).map(|node| (node, typos)));
         }
         near
     }

@@ -169,6 +169,17 @@ fn a_name_means_one_several_or_nobody() {
 }
 
 #[test]
+fn of_two_meanings_of_an_alias_the_first_holds() {
+    let means = |name: &str| ("till".to_string(), EntityRef::new("component", "default", name));
+    let entities = || vec![stored("component:a", &[]), stored("component:b", &[])];
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        let catalog = Snapshot::build(entities(), &[means(first), means(second)], 1);
+        let Resolution::One(found) = catalog.resolve("Till", &[]) else { panic!("not one") };
+        assert_eq!(&*found.name, first);
+    }
+}
+
+#[test]
 fn a_name_in_other_letters_is_told_apart() {
     let shop = shop();
     assert_eq!(shop.confusable_with("p\u{0430}yment-api").unwrap().name.as_ref(), "payment-api");
