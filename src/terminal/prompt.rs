@@ -11,12 +11,11 @@ use reedline::{
     Suggestion, default_emacs_keybindings,
 };
 
+use super::completion::{Completions, complete};
 use crate::app::App;
 
 /// How many lines the history keeps.
 const HISTORY_LINES: usize = 1_000;
-/// The most completions that are offered at once.
-const COMPLETIONS_MAX: usize = 40;
 
 /// A line editor that knows the commands and the entities of `app`.
 pub struct Reader {
@@ -43,6 +42,9 @@ impl Reader {
         let editor = Reedline::create()
             .with_history(Box::new(history))
             .with_completer(Box::new(Names { app }))
+            // Where only one word fits, Tab writes it; where several do, what they have in common.
+            .with_quick_completions(true)
+            .with_partial_completions(true)
             .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
             .with_edit_mode(Box::new(Emacs::new(keys)));
         Ok(Reader { editor })
@@ -67,40 +69,17 @@ struct Names {
 
 impl Completer for Names {
     fn complete(&mut self, line: &str, cursor: usize) -> Vec<Suggestion> {
-        let (start, begun) = last_word(&line[..cursor]);
-        let span = Span::new(start, cursor);
-        let suggestion = |value: &str, description: Option<String>| Suggestion {
-            value: value.to_string(),
+        let (commands, snapshot) = (self.app.commands.load(), self.app.catalog.snapshot());
+        let Completions { start, words } = complete(&commands, &snapshot, &line[..cursor]);
+        let suggestion = |(value, description)| Suggestion {
+            value,
             description,
-            span,
+            span: Span::new(start, cursor),
             append_whitespace: true,
             ..Suggestion::default()
         };
-        if start == 0 {
-            let commands = self.app.commands.load();
-            let names = commands.names().into_iter();
-            return names
-                .filter(|(name, _)| fits(name, begun))
-                .map(|(name, summary)| suggestion(name, Some(summary.to_string())))
-                .collect();
-        }
-        let snapshot = self.app.catalog.snapshot();
-        let fitting = snapshot.entities().filter(|entity| fits(&entity.name, begun));
-        let mut names: Vec<&str> = fitting.map(|entity| &*entity.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.iter().take(COMPLETIONS_MAX).map(|name| suggestion(name, None)).collect()
+        words.into_iter().map(suggestion).collect()
     }
-}
-
-/// Where the word that ends at the cursor starts, in bytes, and what there is of it.
-fn last_word(before_cursor: &str) -> (usize, &str) {
-    let start = before_cursor.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    (start, &before_cursor[start..])
-}
-
-fn fits(name: &str, begun: &str) -> bool {
-    name.get(..begun.len()).is_some_and(|start| start.eq_ignore_ascii_case(begun))
 }
 
 /// `idp>`.
@@ -125,19 +104,5 @@ impl Prompt for Sign {
 
     fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
         Cow::Owned(format!("(search: {}) ", search.term))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_word_at_the_cursor_is_completed() {
-        assert_eq!(last_word("own"), (0, "own"));
-        assert_eq!(last_word("owner pay"), (6, "pay"));
-        assert_eq!(last_word("owner "), (6, ""));
-        assert_eq!(last_word(""), (0, ""));
-        assert!(fits("payment-api", "PAY") && !fits("pay", "payment") && !fits("é", "x"));
     }
 }

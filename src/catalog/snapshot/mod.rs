@@ -290,6 +290,12 @@ impl Snapshot {
         self.by_reference.iter().filter_map(|node| self.entity(*node))
     }
 
+    /// Every tag, as often as entities have it.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        let records = self.by_reference.iter().filter_map(|node| self.record(*node));
+        records.flat_map(|record| record.tags.iter().map(|tag| &**tag))
+    }
+
     /// The entity with this canonical reference.
     pub fn find(&self, reference: &str) -> Option<&Entity> {
         let is_it = |entity: &&Entity| entity.reference.as_str() == reference;

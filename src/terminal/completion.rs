@@ -1,0 +1,185 @@
+//! What may stand at the cursor of the prompt: commands, options and their values, names of the catalog.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::{Entity, Snapshot};
+use crate::commands::CommandSet;
+use crate::commands::file::{Argument, ArgumentKind, Command, Opt};
+use crate::commands::parse::quoted;
+
+/// The most completions that are offered at once.
+const COMPLETIONS_MAX: usize = 40;
+
+/// What fits the word at the cursor.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Completions {
+    /// Where the word starts, in bytes.
+    pub start: usize,
+    /// Whole words, sorted, with what a person may want to know about them.
+    pub words: Vec<(String, Option<String>)>,
+}
+
+/// What fits `typed`, the line up to the cursor.
+pub fn complete(commands: &CommandSet, snapshot: &Snapshot, typed: &str) -> Completions {
+    let start = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let (before, begun) = typed.split_at(start);
+    let before: Vec<&str> = before.split_whitespace().collect();
+    let Some((first, given)) = before.split_first() else {
+        let named = commands.names().into_iter().filter(|(name, _)| fits(name, begun));
+        let words = named.map(|(name, summary)| (name.to_string(), Some(summary.to_string())));
+        return Completions { start, words: words.collect() };
+    };
+    let expected = match commands.find(&first.to_lowercase()) {
+        Some(command) => expected(commands, snapshot, command, given, begun),
+        // A question in one's own words.
+        None => names(snapshot, None),
+    };
+    let fitting = expected.into_iter().filter(|word| fits(word, begun)).take(COMPLETIONS_MAX);
+    Completions { start, words: fitting.map(|word| (word, None)).collect() }
+}
+
+/// What `command` takes where `given` is typed already and `begun` is being typed.
+fn expected(
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    command: &Command,
+    given: &[&str],
+    begun: &str,
+) -> BTreeSet<String> {
+    if let Some(option) = given.last().and_then(|word| option(command, word)) {
+        return values(snapshot, option);
+    }
+    let next = command.arguments.get(position(command, given));
+    match next.or_else(|| command.arguments.last().filter(|last| last.rest)) {
+        Some(argument) if !begun.starts_with('-') => taken(commands, snapshot, argument),
+        _ => {
+            let options = command.options.iter().map(|option| format!("--{}", option.word()));
+            options.filter(|option| !given.contains(&option.as_str())).collect()
+        }
+    }
+}
+
+/// The option that `word` is the name of, and whose value comes next.
+fn option(command: &Command, word: &str) -> Option<Opt> {
+    let name = word.strip_prefix("--")?;
+    command.options.iter().copied().find(|option| option.word().eq_ignore_ascii_case(name))
+}
+
+/// How many arguments stand in `given`.
+fn position(command: &Command, given: &[&str]) -> usize {
+    let is_value = |at: usize| at > 0 && option(command, given[at - 1]).is_some();
+    let is_argument = |at: &usize| !given[*at].starts_with("--") && !is_value(*at);
+    (0..given.len()).filter(is_argument).count()
+}
+
+/// The words that `argument` takes.
+fn taken(commands: &CommandSet, snapshot: &Snapshot, argument: &Argument) -> BTreeSet<String> {
+    match &argument.kind {
+        ArgumentKind::Entity | ArgumentKind::Text => names(snapshot, None),
+        ArgumentKind::Team => names(snapshot, Some("group")),
+        ArgumentKind::User => names(snapshot, Some("user")),
+        ArgumentKind::Kind => values(snapshot, Opt::Kind),
+        ArgumentKind::Command => commands.iter().map(|it| it.name.clone()).collect(),
+        ArgumentKind::Choice(choices) => choices.iter().map(|it| quoted(it)).collect(),
+        ArgumentKind::Number => BTreeSet::new(),
+    }
+}
+
+/// The values of `option` for which the catalog has something.
+fn values(snapshot: &Snapshot, option: Opt) -> BTreeSet<String> {
+    let each = |value: fn(&Entity) -> Option<&str>| {
+        snapshot.entities().filter_map(value).map(quoted).collect()
+    };
+    match option {
+        Opt::Kind => each(|it| Some(&it.kind)),
+        Opt::Tier => each(|it| it.tier.as_deref()),
+        Opt::Lifecycle => each(|it| it.lifecycle.as_deref()),
+        Opt::Type => each(|it| it.class.as_deref()),
+        Opt::Tag => snapshot.tags().map(quoted).collect(),
+        Opt::Team => names(snapshot, Some("group")),
+        Opt::Depth | Opt::Page => BTreeSet::new(),
+    }
+}
+
+/// The names of `kind`, of every kind without one.
+fn names(snapshot: &Snapshot, kind: Option<&str>) -> BTreeSet<String> {
+    let wanted = |it: &&Entity| kind.is_none_or(|kind| it.reference.kind() == kind);
+    snapshot.entities().filter(wanted).map(|it| quoted(&it.name)).collect()
+}
+
+fn fits(word: &str, begun: &str) -> bool {
+    word.get(..begun.len()).is_some_and(|start| start.eq_ignore_ascii_case(begun))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{EntityRef, Place, StoredEntity};
+
+    fn entity(reference: &str, spec: &str) -> StoredEntity {
+        let reference = EntityRef::parse(reference, None, "default").unwrap();
+        let (kind, name) = (reference.kind(), reference.name());
+        let metadata = format!(r#"{{"name":"{name}","tags":["pci"],"labels":{{"tier":"1"}}}}"#);
+        StoredEntity {
+            body: format!(r#"{{"kind":"{kind}","metadata":{metadata},"spec":{spec}}}"#).into(),
+            relations: Vec::new(),
+            place: Place { source: "s".into(), file: "f".into(), document: 0, line: 1 },
+            orphaned_at: None,
+            reference,
+        }
+    }
+
+    /// The words that are offered behind `typed`.
+    fn offered(typed: &str) -> Vec<String> {
+        let entities = vec![
+            entity("component:payment-api", r#"{"type":"service","lifecycle":"end of life"}"#),
+            entity("component:checkout", r#"{"type":"website","lifecycle":"production"}"#),
+            entity("group:payments", "{}"),
+            entity("user:paula", "{}"),
+        ];
+        let snapshot = Snapshot::build(entities, &[], 1);
+        let completions = complete(&CommandSet::built_in(), &snapshot, typed);
+        completions.words.into_iter().map(|(word, _)| word).collect()
+    }
+
+    #[test]
+    fn a_command_comes_first() {
+        assert_eq!(offered("OWN"), ["owner"]);
+        assert_eq!(offered("depend"), ["dependencies", "dependents"]);
+        assert_eq!(offered("help hist"), ["history"]);
+    }
+
+    #[test]
+    fn a_name_is_completed_in_a_command_and_in_a_question() {
+        assert_eq!(offered("owner PAY"), ["payment-api", "payments"]);
+        assert_eq!(offered("who owns che"), ["checkout"]);
+        assert_eq!(offered("path checkout pay"), ["payment-api", "payments"]);
+        assert!(offered("owner zzz").is_empty() && offered("owner é").is_empty());
+    }
+
+    #[test]
+    fn options_are_offered_once_and_where_names_end() {
+        assert_eq!(offered("dependents payment-api --ti"), ["--tier"]);
+        assert_eq!(offered("dependents payment-api --tier 1 --ti"), [""; 0]);
+        assert!(offered("dependents payment-api ").contains(&"--kind".to_string()));
+        assert!(offered("dependents --tier 1 pay").contains(&"payment-api".to_string()));
+        assert_eq!(offered("owner --zzz"), [""; 0]);
+    }
+
+    #[test]
+    fn the_values_of_an_option_are_those_of_the_catalog() {
+        assert_eq!(offered("list --kind "), ["component", "group", "user"]);
+        assert_eq!(offered("dependents x --tier "), ["1"]);
+        assert_eq!(offered("dependents x --team "), ["payments"]);
+        assert_eq!(offered("find x --tag "), ["pci"]);
+        assert_eq!(offered("find x --type s"), ["service"]);
+        assert_eq!(offered("find x --lifecycle "), ["\"end of life\"", "production"]);
+        assert_eq!(offered("dependents x --depth "), [""; 0]);
+    }
+
+    #[test]
+    fn the_word_at_the_cursor_is_replaced() {
+        let start = |typed| complete(&CommandSet::built_in(), &Snapshot::unread(), typed).start;
+        assert_eq!((start(""), start("own"), start("owner pay"), start("owner ")), (0, 0, 6, 6));
+    }
+}
