@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::database::{Server, fresh};
 use crate::directory::{Directory, component};
 use crate::scale::at_full;
+use crate::waiting::until;
 
 /// A process that answers.
 struct Replica {
@@ -59,10 +60,7 @@ impl Replica {
     /// Waits until the owner of `name` is `owner`; gives how long that took.
     async fn until_owned(&self, name: &str, owner: &str) -> Duration {
         let began = Instant::now();
-        while self.owners(name) != [owner] {
-            assert!(began.elapsed() < Duration::from_secs(20), "never saw {owner} own {name}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("the owner", async || self.owners(name), |owners| *owners == [owner]).await;
         began.elapsed()
     }
 
@@ -213,16 +211,11 @@ async fn other_aliases_are_answered_at_once() {
     replica.until_owned("pay", "payments").await;
     let pay = EntityRef::new("component", "default", "pay");
     replica.aliases.send(vec![("the till".into(), pay)]).unwrap();
-    let began = Instant::now();
-    loop {
-        let snapshot = replica.catalog.snapshot();
-        if let Resolution::One(found) = snapshot.resolve("the till", &[]) {
-            assert_eq!(&*found.name, "pay");
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "the alias was never taken up");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let meant = async || match replica.catalog.snapshot().resolve("the till", &[]) {
+        Resolution::One(found) => found.name.to_string(),
+        other => format!("{other:?}"),
+    };
+    until("the alias", meant, |it| it == "pay").await;
 }
 
 #[tokio::test]

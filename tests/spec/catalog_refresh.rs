@@ -1,7 +1,7 @@
 //! Importing again and again, as `idp serve` does.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use idp::catalog::flow::{self, Refresh};
 use sqlx::PgPool;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::fresh;
 use crate::directory::{Directory, component, path};
+use crate::waiting::until;
 
 struct Importing {
     refresh: Arc<Mutex<Refresh>>,
@@ -36,18 +37,14 @@ impl Importing {
 }
 
 /// Waits until the names in the catalog, orphans in brackets, are `names`.
-async fn until(db: &PgPool, names: &[&str]) {
-    let began = Instant::now();
+async fn until_named(db: &PgPool, names: &[&str]) {
     let all = "select case when orphaned_at is null then name else '(' || name || ')' end
                from idp.entity order by name";
-    loop {
-        let found: Vec<String> = sqlx::query_scalar(all).fetch_all(db).await.unwrap();
-        if found == names {
-            return;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "{found:?} instead of {names:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("these names", async || texts(db, all).await, |found| found == names).await;
+}
+
+async fn texts(db: &PgPool, sql: &'static str) -> Vec<String> {
+    sqlx::query_scalar(sql).fetch_all(db).await.unwrap()
 }
 
 const SOON: Duration = Duration::from_millis(20);
@@ -57,9 +54,9 @@ async fn changes_come_in_by_themselves_until_it_is_told_to_stop() {
     let fresh = fresh().await;
     let directory = Directory::with(&[("a.yaml", &component("pay", "payments"))]);
     let importing = Importing::of(&[&directory], &fresh.pool, SOON);
-    until(&fresh.pool, &["pay"]).await;
+    until_named(&fresh.pool, &["pay"]).await;
     directory.write("b.yaml", &component("cart", "checkout"));
-    until(&fresh.pool, &["cart", "pay"]).await;
+    until_named(&fresh.pool, &["cart", "pay"]).await;
     importing.stop().await;
 }
 
@@ -70,9 +67,9 @@ async fn a_source_that_cannot_be_read_is_listed_and_stops_no_other() {
     let importing = Importing::of(&[&directory], &fresh.pool, SOON);
     let missing = path(&directory.path().join("missing"));
     importing.refresh.lock().unwrap().sources.insert(0, missing);
-    until(&fresh.pool, &["pay"]).await;
+    until_named(&fresh.pool, &["pay"]).await;
     directory.write("b.yaml", &component("cart", "checkout"));
-    until(&fresh.pool, &["cart", "pay"]).await;
+    until_named(&fresh.pool, &["cart", "pay"]).await;
 
     let problems = flow::problems(&fresh.pool).await.unwrap();
     let [problem] = &problems[..] else { panic!("{problems:#?}") };
@@ -89,29 +86,16 @@ async fn what_a_source_had_that_is_listed_no_more_becomes_orphans_for_others_to_
     old.write("new/some.yaml", &component("c1", "new"));
     let importing = Importing::of(&[&old], &fresh.pool, SOON);
     importing.refresh.lock().unwrap().sources = vec![path(&old.path().join("old"))];
-    let count = |db: PgPool| async move {
-        let count = "select count(*) filter (where orphaned_at is null) || ' of ' || count(*) from idp.entity";
-        sqlx::query_scalar::<_, String>(count).fetch_one(&db).await.unwrap()
-    };
-    let began = Instant::now();
-    while count(fresh.pool.clone()).await != "20 of 20" {
-        assert!(began.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(SOON).await;
-    }
+    let orphans = "select count(*) filter (where orphaned_at is not null) || ' of ' || count(*)
+                   from idp.entity";
+    let counted = async || texts(&fresh.pool, orphans).await;
+    until("all of the old", counted, |it| *it == ["0 of 20"]).await;
     importing.refresh.lock().unwrap().sources = vec![path(&old.path().join("new"))];
-    while count(fresh.pool.clone()).await != "1 of 20" {
-        assert!(began.elapsed() < Duration::from_secs(20), "{}", count(fresh.pool.clone()).await);
-        tokio::time::sleep(SOON).await;
-    }
+    until("all but one an orphan", counted, |it| *it == ["19 of 20"]).await;
     importing.refresh.lock().unwrap().options.orphan_grace = Duration::ZERO;
-    until(&fresh.pool, &["c1"]).await;
-    let sources = "select name from idp.source";
-    while sqlx::query_scalar::<_, String>(sources).fetch_all(&fresh.pool).await.unwrap()
-        != ["directory:new"]
-    {
-        assert!(began.elapsed() < Duration::from_secs(20), "the source is still known");
-        tokio::time::sleep(SOON).await;
-    }
+    until_named(&fresh.pool, &["c1"]).await;
+    let sources = async || texts(&fresh.pool, "select name from idp.source").await;
+    until("the new source alone", sources, |it| *it == ["directory:new"]).await;
     importing.stop().await;
 }
 
@@ -123,18 +107,12 @@ async fn of_several_processes_one_imports() {
         (0..4).map(|_| Importing::of(&[&directory], &fresh.pool, SOON)).collect();
     for owner in 0..10 {
         directory.write("a.yaml", &component("pay", &format!("owner{owner}")));
-        let sought = format!(
-            "select exists (select from idp.change where 'group:default/owner{owner}' = any(owners))"
-        );
-        let began = Instant::now();
-        while !sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(sought.clone()))
-            .fetch_one(&fresh.pool)
-            .await
-            .unwrap()
-        {
-            assert!(began.elapsed() < Duration::from_secs(20));
-            tokio::time::sleep(SOON).await;
-        }
+        let owner = format!("group:default/owner{owner}");
+        let seen = async || {
+            let sought = "select exists (select from idp.change where $1 = any(owners))";
+            sqlx::query_scalar(sought).bind(&owner).fetch_one(&fresh.pool).await.unwrap()
+        };
+        until("the change of the owner", seen, |it: &bool| *it).await;
     }
     for replica in replicas {
         replica.stop().await;

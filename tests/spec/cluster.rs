@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
 use idp::postgres::account::Account;
 use idp::postgres::cluster::Cluster;
@@ -17,6 +16,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::database::{self, Server};
+use crate::waiting::until;
 
 #[tokio::test]
 async fn two_users_share_one_server_and_the_last_one_out_stops_it() {
@@ -149,10 +149,10 @@ async fn a_server_that_died_is_brought_back_and_the_pools_find_it() {
         async move { db.tend().await }
     });
     kill(dead, Signal::SIGKILL).unwrap();
-    until("the server answers again", || async {
+    let is_new = async || {
         sqlx::query("select 1").execute(&db.pool).await.is_ok() && postmaster(&server) != dead
-    })
-    .await;
+    };
+    until("the server answers again", is_new, |it| *it).await;
     tending.abort();
 }
 
@@ -226,11 +226,11 @@ async fn an_initdb_that_outlived_its_parent_is_waited_for() {
         let database = server.database();
         async move { postgres::open(&database).await }
     });
-    until("it holds the lock that everybody takes first", || async {
+    let is_locked = async || {
         File::open(server.private().dir.join("starting.lock"))
             .is_ok_and(|lock| lock.try_lock().is_err())
-    })
-    .await;
+    };
+    until("it holds the lock that everybody takes first", is_locked, |it| *it).await;
     assert!(!server.private().dir.join("data.unfinished").exists(), "it begins nothing meanwhile");
     outliving.kill().unwrap();
     outliving.wait().unwrap();
@@ -331,11 +331,11 @@ async fn an_export_makes_the_same_database_elsewhere() {
 async fn crash(server: &Server) {
     drop(postgres::open(&server.database()).await.unwrap());
     kill(postmaster(server), Signal::SIGKILL).unwrap();
-    until("nothing of the server lives", || async {
+    let is_free = async || {
         let lock = File::open(server.private().dir.join("server.lock")).unwrap();
         lock.try_lock().is_ok()
-    })
-    .await;
+    };
+    until("nothing of the server lives", is_free, |it| *it).await;
 }
 
 /// What `postgres` says that is started on this data by somebody else than us.
@@ -375,13 +375,4 @@ fn name_process(pid_file: &Path, process: u32) {
     let said = fs::read_to_string(pid_file).unwrap();
     let (_, rest) = said.split_once('\n').unwrap();
     fs::write(pid_file, format!("{process}\n{rest}")).unwrap();
-}
-
-/// Waits until `is_so`, looking often.
-async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

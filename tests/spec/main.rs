@@ -40,4 +40,5 @@ mod slack_http;
 mod slack_judge;
 mod slack_limits;
 mod slack_signature;
+mod waiting;
 mod world;

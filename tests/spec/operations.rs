@@ -3,17 +3,15 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::asking::acme;
 use crate::command_line;
 use crate::database::Server;
+use crate::waiting::{PATIENCE, until};
 use crate::world::{SECRET, TEAM, gets, sends};
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `idp serve`, ended with the test.
 struct Serving {
@@ -42,15 +40,8 @@ impl Serving {
 
     /// Waits until what `/readyz` says is `wanted`.
     async fn is(&self, wanted: impl Fn(&Value) -> bool) {
-        let started = Instant::now();
-        loop {
-            let answer = gets(self.address, "/readyz").await;
-            if answer.status != 0 && wanted(&answer.json()) {
-                return;
-            }
-            assert!(started.elapsed() < PATIENCE, "it stayed {answer:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let asked = async || gets(self.address, "/readyz").await;
+        until("as wanted", asked, |it| it.status != 0 && wanted(&it.json())).await;
     }
 }
 
@@ -114,11 +105,7 @@ async fn lookups_outlive_the_database_and_a_restart_without_it() {
         let files = std::fs::read_dir(data.path()).unwrap();
         files.flatten().any(|file| file.path().extension().is_some_and(|it| it == "copy"))
     };
-    let asked = Instant::now();
-    while !is_copied() {
-        assert!(asked.elapsed() < PATIENCE, "no copy of the catalog was written");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("a copy of the catalog", async || is_copied(), |it| *it).await;
     serving.child.kill().unwrap();
     serving.child.wait().unwrap();
     serving = Serving::start(portal.path(), &url, data.path());
@@ -147,14 +134,10 @@ async fn lookups_outlive_the_database_and_a_restart_without_it() {
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     let imported_s = back.elapsed().as_secs_f64();
     let changed = Instant::now();
-    while !serving.says("owner brand-new").await.contains("Payments") {
-        assert!(
-            changed.elapsed() < Duration::from_secs(5),
-            "the change was not picked up within 5 s"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let asked = async || serving.says("owner brand-new").await;
+    until("the change", asked, |said| said.contains("Payments")).await;
     let seconds = changed.elapsed().as_secs_f64();
+    assert!(seconds < 5.0, "the change was picked up after {seconds} s");
     println!(
         "REL issue-2-check-5 back: imported after {imported_s:.2} s, picked up {seconds:.2} s later"
     );
@@ -172,8 +155,8 @@ async fn a_process_told_to_stop_finishes_and_ends_with_0() {
 }
 
 /// D5: a process that anybody could speak to does not start, and does not tell the secret.
-#[test]
-fn a_secret_that_anybody_could_sign_with_keeps_the_process_from_starting() {
+#[tokio::test]
+async fn a_secret_that_anybody_could_sign_with_keeps_the_process_from_starting() {
     let data = tempfile::tempdir().unwrap();
     for secret in [
         "",
@@ -182,21 +165,11 @@ fn a_secret_that_anybody_could_sign_with_keeps_the_process_from_starting() {
         "aaaaaaaaaaaaaaaaaaaaaaaa",
         "xoxb-1234567890-abcdef",
     ] {
-        let mut started = serve(&acme(), "postgres://idp@127.0.0.1:1/idp", data.path())
-            .env("SLACK_SIGNING_SECRET", secret)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let asked = Instant::now();
-        while started.try_wait().unwrap().is_none() && asked.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        // It ended by itself, or is ended now and did not fail.
-        let _ = started.kill();
-        let ended = started.wait_with_output().unwrap();
-        assert!(ended.status.code().is_some(), "it started with {secret:?}");
+        let mut command = serve(&acme(), "postgres://idp@127.0.0.1:1/idp", data.path());
+        command.env("SLACK_SIGNING_SECRET", secret).args(["--listen", "127.0.0.1:0"]);
+        let mut command = tokio::process::Command::from(command);
+        let ended = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("it started with {secret:?}")).unwrap();
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(!ended.status.success(), "it started with {secret:?}");
         assert!(said.contains("SLACK_SIGNING_SECRET"), "{said}");
