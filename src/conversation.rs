@@ -123,7 +123,8 @@ pub fn link(label: &str, address: &str) -> String {
     }
 }
 
-fn is_web_page(url: &url::Url) -> bool {
+/// Whether `url` is a page of the web, and names no user: `https://good.example@evil.example` deceives.
+pub fn is_web_page(url: &url::Url) -> bool {
     let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
     is_web && url.username().is_empty() && url.password().is_none()
 }

@@ -5,6 +5,8 @@
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use crate::conversation::is_web_page;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
     /// `level` from 1, the largest.
@@ -43,6 +45,13 @@ pub struct Span {
     pub style: Style,
     /// Where it leads: an http or https URL.
     pub link: Option<String>,
+}
+
+impl Span {
+    /// `text` of no style, leading nowhere.
+    pub fn of(text: impl Into<String>) -> Span {
+        Span { text: text.into(), ..Span::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -244,12 +253,17 @@ impl Reader {
                 button.label.push_str(text);
                 return;
             }
-            Some(Link::Web(url)) => Some(url.clone()),
+            Some(Link::Web(url)) => Some(url.as_str()),
             Some(Link::Neither) | None => None,
         };
         match self.spans.last_mut() {
-            Some(last) if last.style == self.style && last.link == link => last.text.push_str(text),
-            _ => self.spans.push(Span { text: text.to_string(), style: self.style, link }),
+            Some(last) if last.style == self.style && last.link.as_deref() == link => {
+                last.text.push_str(text);
+            }
+            _ => {
+                let link = link.map(str::to_string);
+                self.spans.push(Span { text: text.to_string(), style: self.style, link });
+            }
         }
     }
 
@@ -281,7 +295,9 @@ impl Reader {
 
     fn push_text(&mut self, block: Block) {
         let is_empty = match &block {
-            Block::Heading { text, .. } | Block::Paragraph(text) => plain(text).trim().is_empty(),
+            Block::Heading { text, .. } | Block::Paragraph(text) => {
+                text.iter().all(|span| span.text.trim().is_empty())
+            }
             _ => false,
         };
         if !is_empty {
@@ -304,7 +320,7 @@ impl Reader {
     fn take_spans(&mut self) -> Vec<Span> {
         let mut spans = std::mem::take(&mut self.spans);
         if let Some(first) = spans.first_mut() {
-            first.text.replace_range(..first.text.len() - first.text.trim_start().len(), "");
+            first.text.drain(..first.text.len() - first.text.trim_start().len());
         }
         if let Some(last) = spans.last_mut() {
             last.text.truncate(last.text.trim_end().len());
@@ -327,9 +343,7 @@ fn link(destination: &str) -> Link {
         return Link::Button(Button { label: String::new(), words: words.trim().to_string() });
     }
     match url::Url::parse(destination) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.username().is_empty() => {
-            Link::Web(url.into())
-        }
+        Ok(url) if is_web_page(&url) => Link::Web(url.into()),
         _ => Link::Neither,
     }
 }
@@ -351,7 +365,7 @@ mod tests {
     use crate::conversation::{Untrusted, button};
 
     fn text(text: &str) -> Span {
-        Span { text: text.into(), ..Span::default() }
+        Span::of(text)
     }
 
     #[test]
@@ -380,7 +394,12 @@ mod tests {
 
     #[test]
     fn what_is_no_link_is_text() {
-        for no_link in ["[a](javascript:x)", "[a](slack://x)", "[a](https://good@evil.example)"] {
+        for no_link in [
+            "[a](javascript:x)",
+            "[a](slack://x)",
+            "[a](https://good@evil.example)",
+            "[a](https://:good@evil.example)",
+        ] {
             assert_eq!(read(no_link), [Block::Paragraph(vec![text("a")])], "{no_link}");
         }
         assert_eq!(read("<b>x</b>"), [Block::Paragraph(vec![text("<b>x</b>")])]);

@@ -39,7 +39,7 @@ fn print(format: AnswerFormat, reply: &Reply) -> anyhow::Result<()> {
     match format {
         AnswerFormat::Text => super::print(&render::for_standard_output(reply)),
         AnswerFormat::Json => super::print_json(&as_json(reply)),
-        AnswerFormat::Slack => super::print_json(&slack::outbound::message(reply)),
+        AnswerFormat::Slack => super::print_json(&slack::outbound::Message::of(reply)),
     }
 }
 

@@ -6,11 +6,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -61,6 +63,8 @@ enum Rejection {
     /// Not from Slack, not now, or of another workspace.
     NotGenuine,
     Malformed,
+    /// Ours to put right; it is in the log.
+    Broken,
 }
 
 impl IntoResponse for Rejection {
@@ -71,6 +75,7 @@ impl IntoResponse for Rejection {
             Rejection::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Rejection::NotGenuine => StatusCode::UNAUTHORIZED,
             Rejection::Malformed => StatusCode::BAD_REQUEST,
+            Rejection::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         };
         status.into_response()
     }
@@ -176,7 +181,10 @@ impl Slack {
         if !self.serves(app, &tenant) {
             return Err(Rejection::NotGenuine);
         }
-        let body = serde_json::to_value(&envelope.errand).unwrap_or_default();
+        let body = serde_json::to_value(&envelope.errand).map_err(|error| {
+            tracing::error!(error = error.to_string(), "could not write down what came in");
+            Rejection::Broken
+        })?;
         let delivery = Delivery { platform: PLATFORM, tenant, envelope: envelope.id, body };
         if self.inbox.take(acks(app).as_ref(), &delivery).await == Taken::New {
             self.clone().work(app.clone(), delivery);
@@ -184,43 +192,48 @@ impl Slack {
         Ok(())
     }
 
-    /// Answers `delivery` in the background.
+    /// Answers `delivery` in the background. Where the answer could not be sent yet the delivery stays
+    /// undone: once its lease has ended it is taken up again, for as long as it is fresh.
     fn work(self: Arc<Self>, app: Arc<App>, delivery: Delivery) {
         self.tasks.clone().spawn(async move {
-            match serde_json::from_value::<Errand>(delivery.body.clone()) {
-                Ok(errand) => {
-                    if let Err(error) = self.answer(&app, errand).await {
-                        tracing::warn!(error = error.to_string(), "could not post an answer");
-                    }
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    tracing::error!(error, "could not read what another version wrote down");
+            if let Err(error) = self.answer(&app, &delivery).await {
+                tracing::warn!(error = format!("{error:#}"), "could not post an answer");
+                if error.downcast_ref().is_some_and(SlackError::is_passing) {
+                    return;
                 }
             }
             self.inbox.finish(acks(&app).as_ref(), &delivery).await;
         });
     }
 
-    async fn answer(&self, app: &App, errand: Errand) -> Result<(), SlackError> {
+    async fn answer(&self, app: &App, delivery: &Delivery) -> anyhow::Result<()> {
+        let errand = Errand::deserialize(&delivery.body)
+            .context("could not read what another version wrote down")?;
         match errand {
             Errand::Said(invocation) => {
                 let address = invocation.address.clone();
-                let message = outbound::message(&app.answer(invocation).await);
+                let message = outbound::message(&app.answer(invocation).await)?;
                 let thread = address.thread.as_deref();
-                self.api.post_message(&address.channel_id, thread, &message).await.map(|_| ())
+                self.api.post_message(&address.channel_id, thread, &message).await?;
             }
             Errand::Clicked { click, response_url, replaces } => {
                 let thread = click.address.thread.clone();
-                let mut message = outbound::message(&app.click(click).await);
+                let mut message = outbound::message(&app.click(click).await)?;
                 message["response_type"] = json!("ephemeral");
                 message["replace_original"] = json!(replaces);
                 if let Some(thread) = thread {
                     message["thread_ts"] = json!(thread);
                 }
-                self.api.respond(&response_url, &message).await
+                self.api.respond(&response_url, &message).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Sends an answer that was not there in time for its request.
+    async fn respond(&self, response_url: Option<&str>, reply: &Reply) -> anyhow::Result<()> {
+        let response_url = response_url.context("the request had no `response_url`")?;
+        Ok(self.api.respond(response_url, &outbound::message(reply)?).await?)
     }
 }
 
@@ -254,10 +267,9 @@ async fn answer_later(
     response_url: Option<String>,
     answer: impl Future<Output = Reply>,
 ) {
-    let message = outbound::message(&answer.await);
-    let response_url = response_url.unwrap_or_default();
-    if let Err(error) = slack.api.respond(&response_url, &message).await {
-        tracing::warn!(error = error.to_string(), "could not send an answer that took long");
+    let reply = answer.await;
+    if let Err(error) = slack.respond(response_url.as_deref(), &reply).await {
+        tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
     }
 }
 

@@ -72,9 +72,9 @@ async fn nothing_that_others_wrote_mentions_links_or_changes_the_shape() {
     for question in ["owner victim", "owner team-victim", "help", "help owner"] {
         let expected = answer(harmless, question).await;
         assert!(expected.refusal.is_none(), "{question}: {}", expected.markdown);
-        let expected = outbound::message(&expected);
+        let expected = message(&expected);
         for hostile in HOSTILE {
-            let message = outbound::message(&answer(hostile, question).await);
+            let message = message(&answer(hostile, question).await);
             let (seen, usual) = (seen(&message), seen_links(&expected));
             assert!(seen.mentions.is_empty(), "{question}, {hostile:?}: {:?}", seen.mentions);
             assert_eq!(seen.links, usual, "{question}, {hostile:?}: {message}");
@@ -98,7 +98,7 @@ async fn nothing_that_people_type_mentions_or_links() {
             format!("owner --{hostile}"),
             format!("help {hostile}"),
         ] {
-            let message = outbound::message(&answer("harmless", &question).await);
+            let message = message(&answer("harmless", &question).await);
             let seen = seen(&message);
             assert!(seen.mentions.is_empty() && seen.links.is_empty(), "{question:?}: {seen:?}");
             assert!(!has_hidden(&message), "{question:?}: {message}");
@@ -111,14 +111,14 @@ async fn nothing_that_people_type_mentions_or_links() {
 /// The control: without [`Untrusted`] the judge sees what the guard keeps out.
 #[test]
 fn text_that_is_not_escaped_would_link_and_change_the_shape() {
-    let plain = shape(&outbound::message(&Reply::markdown("Owned by harmless.")));
+    let plain = shape(&message(&Reply::markdown("Owned by harmless.")));
     let (mut links, mut shapes) = (0, 0);
     for hostile in HOSTILE {
-        let raw = outbound::message(&Reply::markdown(format!("Owned by {hostile}.")));
+        let raw = message(&Reply::markdown(format!("Owned by {hostile}.")));
         links += seen(&raw).links.len();
         shapes += usize::from(shape(&raw) != plain);
         let escaped = Untrusted::from(hostile).to_markdown();
-        let safe = outbound::message(&Reply::markdown(format!("Owned by {escaped}.")));
+        let safe = message(&Reply::markdown(format!("Owned by {escaped}.")));
         assert_eq!((seen(&safe).links.len(), shape(&safe)), (0, plain.clone()), "{hostile:?}");
     }
     assert!(links >= 3 && shapes >= 7, "{links} links, {shapes} shapes");
@@ -138,13 +138,15 @@ async fn no_length_and_no_letter_makes_a_question_fail() {
                 reply.refusal.is_none_or(|it| it.code != "unavailable"),
                 "{piece:?} of {bytes} bytes"
             );
-            crate::slack_judge::over_a_limit(&outbound::message(
-                &answer("harmless", &question).await,
-            ))
-            .unwrap();
+            crate::slack_judge::over_a_limit(&message(&answer("harmless", &question).await))
+                .unwrap();
         }
     }
     println!("REL G14 20 questions of up to 1 MB, 0 panics");
+}
+
+fn message(reply: &Reply) -> Value {
+    outbound::message(reply).unwrap()
 }
 
 fn seen_links(message: &Value) -> Vec<String> {

@@ -158,7 +158,7 @@ async fn a_slack_that_is_not_there_is_an_error_in_words() {
     let api = SlackApi::new(&url, Some(TOKEN.into()), &[]).unwrap();
     let error = api.auth_test().await.unwrap_err();
     assert!(
-        matches!(&error, SlackError::Unavailable { why } if why.contains("could not be reached")),
+        matches!(&error, SlackError::Away { why } if why.contains("could not be reached")),
         "{error:?}"
     );
 }

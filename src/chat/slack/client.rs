@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use url::Url;
 
 use super::connector::Connector;
 use super::pace::Pace;
-use crate::integrations::http::{Client, Policy};
+use crate::integrations::http::{Client, HttpError, Policy};
 
 /// Slack's hosts: for everybody, and for the government of the USA.
 const HOSTS: [&str; 2] = ["slack.com", "slack-gov.com"];
@@ -68,6 +69,9 @@ pub enum SlackError {
     /// Ours to put right: Slack does not understand what we sent.
     #[error("Slack refused the call ({code})")]
     Rejected { code: String },
+    /// Nothing was sent: Slack is not there, or takes nothing.
+    #[error("Slack is away: {why}")]
+    Away { why: String },
     /// It may or may not have arrived: Slack has no way to ask, so it is not sent again.
     #[error("Slack could not be asked: {why}")]
     Unavailable { why: String },
@@ -200,12 +204,21 @@ impl SlackApi {
             SlackClientError::HttpError(error) if error.status_code.is_client_error() => {
                 SlackError::Rejected { code: error.status_code.as_u16().to_string() }
             }
+            SlackClientError::HttpError(error)
+                if error.status_code == StatusCode::SERVICE_UNAVAILABLE =>
+            {
+                SlackError::Away { why: "it answers with status 503".into() }
+            }
             SlackClientError::HttpError(error) => SlackError::Unavailable {
                 why: format!("it answers with status {}", error.status_code),
             },
             SlackClientError::SystemError(error) => {
-                let cause = error.cause.map(|cause| cause.to_string());
-                SlackError::Unavailable { why: cause.or(error.message).unwrap_or_default() }
+                let cause = error.cause.as_deref();
+                let why = cause.map(ToString::to_string).or(error.message).unwrap_or_default();
+                match cause.and_then(|cause| cause.downcast_ref()) {
+                    Some(HttpError::Unreachable { .. }) => SlackError::Away { why },
+                    _ => SlackError::Unavailable { why },
+                }
             }
             SlackClientError::ProtocolError(_) => {
                 SlackError::Unavailable { why: "its answer is not what it documents".into() }
@@ -226,6 +239,11 @@ impl SlackApi {
 }
 
 impl SlackError {
+    /// Whether nothing was sent, and later something may be.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, SlackError::Limited { .. } | SlackError::Away { .. })
+    }
+
     /// What Slack's error `code` means.
     ///
     /// Source: <https://docs.slack.dev/reference/methods/chat.postMessage#errors>
@@ -267,11 +285,10 @@ impl SlackError {
             | "two_factor_setup_required"
             | "enterprise_is_restricted"
             | "team_not_found" => SlackError::Token { code },
-            "internal_error"
-            | "fatal_error"
-            | "service_unavailable"
-            | "request_timeout"
-            | "team_added_to_org" => SlackError::Unavailable { why: code },
+            "service_unavailable" => SlackError::Away { why: code },
+            "internal_error" | "fatal_error" | "request_timeout" | "team_added_to_org" => {
+                SlackError::Unavailable { why: code }
+            }
             _ => SlackError::Rejected { code },
         }
     }
@@ -367,7 +384,11 @@ mod tests {
         ] {
             assert_eq!(of(it), SlackError::Token { code: code(it) });
         }
-        for it in ["internal_error", "fatal_error", "service_unavailable", "request_timeout"] {
+        assert_eq!(
+            of("service_unavailable"),
+            SlackError::Away { why: code("service_unavailable") }
+        );
+        for it in ["internal_error", "fatal_error", "request_timeout"] {
             assert_eq!(of(it), SlackError::Unavailable { why: code(it) });
         }
         for it in ["invalid_blocks", "msg_too_long", "no_text", "an_error_of_tomorrow", ""] {

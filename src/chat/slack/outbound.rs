@@ -5,6 +5,9 @@
 //! Sources: <https://docs.slack.dev/reference/block-kit/blocks>,
 //! <https://docs.slack.dev/messaging/formatting-message-text>.
 
+use std::borrow::Cow;
+
+use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 use slack_morphism::prelude::{
@@ -39,6 +42,7 @@ pub const FALLBACK_CHARACTERS_MAX: usize = 1_000;
 const CUT: &str = "…";
 /// The widest column of a table that is not cut.
 const COLUMN_CHARACTERS_MAX: usize = 60;
+const COLUMN_GAP: &str = "  ";
 
 /// What Slack is sent, within every limit of Slack.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,7 +66,7 @@ impl Message {
                 Audience::Asker => "ephemeral",
             },
             text: fallback(&tree),
-            blocks: blocks(&tree),
+            blocks: blocks(tree),
             parse: "none",
             link_names: false,
             unfurl_links: false,
@@ -72,14 +76,17 @@ impl Message {
 }
 
 /// [`Message::of`] as a value, for those who add to it.
-pub fn message(reply: &Reply) -> Value {
-    serde_json::to_value(Message::of(reply)).unwrap_or_default()
+///
+/// # Errors
+/// None that a reply can cause; an empty message is never sent in the place of one.
+pub fn message(reply: &Reply) -> anyhow::Result<Value> {
+    serde_json::to_value(Message::of(reply)).context("could not write a message")
 }
 
 /// The blocks that show `tree`. What does not fit is counted in the last one.
-fn blocks(tree: &[Block]) -> Vec<SlackBlock> {
+fn blocks(tree: Vec<Block>) -> Vec<SlackBlock> {
     let mut page = Page::default();
-    tree.iter().for_each(|block| page.show(block));
+    tree.into_iter().for_each(|block| page.show(block));
     page.end()
 }
 
@@ -96,26 +103,25 @@ struct Page {
 }
 
 impl Page {
-    fn show(&mut self, block: &Block) {
+    fn show(&mut self, block: Block) {
         match block {
-            Block::Heading { level: 1 | 2, text } => self.heading(&markdown::plain(text)),
-            Block::Heading { text, .. } => {
-                let bold = |span: &Span| Span {
-                    style: Style { bold: true, ..span.style },
-                    ..span.clone()
-                };
-                self.paragraph(&text.iter().map(bold).collect::<Vec<Span>>());
+            Block::Heading { level: 1 | 2, text } => self.heading(markdown::plain(&text)),
+            Block::Heading { mut text, .. } => {
+                text.iter_mut().for_each(|span| span.style.bold = true);
+                self.paragraph(text);
             }
             Block::Paragraph(text) if text.iter().all(|span| span.style.italic) => {
-                self.small_print(&markdown::plain(text));
+                self.small_print(markdown::plain(&text));
             }
             Block::Paragraph(text) => self.paragraph(text),
-            Block::List(items) => items.iter().for_each(|item| self.item(item)),
+            Block::List(items) => items.into_iter().for_each(|item| self.item(item)),
             Block::Quote(blocks) => self.quote(blocks),
-            Block::Code(text) => self.lines(text.lines().map(str::to_string).collect()),
-            Block::Table { head, rows } => self.lines(aligned(head, rows)),
+            Block::Code(text) => self.lines(text.lines()),
+            Block::Table { head, rows } => {
+                self.lines(aligned(&head, &rows).iter().map(String::as_str));
+            }
             Block::Divider => self.block(SlackDividerBlock::new().into(), 0),
-            Block::Buttons(buttons) => self.actions(buttons),
+            Block::Buttons(buttons) => self.actions(&buttons),
         }
     }
 
@@ -136,15 +142,13 @@ impl Page {
         }
     }
 
-    fn heading(&mut self, text: &str) {
-        let text = cut(text, HEADER_CHARACTERS_MAX);
-        let characters = measure(&text);
+    fn heading(&mut self, text: String) {
+        let (text, characters) = cut(text, HEADER_CHARACTERS_MAX);
         self.block(SlackHeaderBlock::new(plain_text(text).into()).into(), characters);
     }
 
-    fn small_print(&mut self, text: &str) {
-        let text = cut(text, BLOCK_CHARACTERS_MAX);
-        let characters = measure(&text);
+    fn small_print(&mut self, text: String) {
+        let (text, characters) = cut(text, BLOCK_CHARACTERS_MAX);
         let element = SlackContextBlockElement::Plain(plain_text(text));
         self.block(SlackContextBlock::new(vec![element]).into(), characters);
     }
@@ -168,7 +172,7 @@ impl Page {
         }
     }
 
-    fn paragraph(&mut self, text: &[Span]) {
+    fn paragraph(&mut self, text: Vec<Span>) {
         let Some(mut elements) = self.inline(text) else { return };
         if !self.rich.is_empty() {
             elements.insert(0, SlackRichTextText::new("\n".into()).into());
@@ -176,8 +180,8 @@ impl Page {
         self.rich.push(SlackRichTextSection::new(elements).into());
     }
 
-    fn item(&mut self, item: &Item) {
-        let Some(elements) = self.inline(&item.text) else { return };
+    fn item(&mut self, item: Item) {
+        let Some(elements) = self.inline(item.text) else { return };
         let element = SlackRichTextListElement::Section(SlackRichTextSection::new(elements));
         let (style, offset) = match item.number {
             Some(number) => (SlackRichTextListStyle::Ordered, number.checked_sub(1)),
@@ -201,44 +205,42 @@ impl Page {
         }
     }
 
-    fn quote(&mut self, blocks: &[Block]) {
+    fn quote(&mut self, blocks: Vec<Block>) {
         let mut text: Vec<Span> = Vec::new();
         for block in blocks {
             if !text.is_empty() {
-                text.push(Span { text: "\n".into(), ..Span::default() });
+                text.push(Span::of("\n"));
             }
             text.extend(spans(block));
         }
-        if let Some(elements) = self.inline(&text) {
+        if let Some(elements) = self.inline(text) {
             self.rich.push(SlackRichTextQuote::new(elements).into());
         }
     }
 
     /// Lines in letters of one width, as many as find a place.
-    fn lines(&mut self, lines: Vec<String>) {
+    fn lines<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
         let mut text = String::new();
         let mut room = BLOCK_CHARACTERS_MAX.min(MESSAGE_CHARACTERS_MAX - self.characters);
         for line in lines {
-            let line = cut(&line, BLOCK_CHARACTERS_MAX - 1);
-            let characters = measure(&line) + 1;
-            if characters > room {
+            let (line, characters) = cut(line, BLOCK_CHARACTERS_MAX - 1);
+            if characters + 1 > room {
                 self.left_out += 1;
                 room = 0;
                 continue;
             }
-            room -= characters;
+            room -= characters + 1;
             text.push_str(&line);
             text.push('\n');
         }
-        if let Some(elements) =
-            self.inline(&[Span { text: text.trim_end().into(), ..Span::default() }])
-        {
+        text.truncate(text.trim_end().len());
+        if let Some(elements) = self.inline(vec![Span::of(text)]) {
             self.rich.push(SlackRichTextPreformatted::new(elements).into());
         }
     }
 
     /// `text` as Slack's elements, with its characters counted; `None` when there is none or no place for it.
-    fn inline(&mut self, text: &[Span]) -> Option<Vec<SlackRichTextInlineElement>> {
+    fn inline(&mut self, text: Vec<Span>) -> Option<Vec<SlackRichTextInlineElement>> {
         let whole: usize = text.iter().map(|span| measure(&span.text)).sum();
         let characters = whole.min(BLOCK_CHARACTERS_MAX) + 1;
         if whole == 0 {
@@ -252,15 +254,18 @@ impl Page {
         }
         self.characters += characters;
         self.rich_characters += characters;
+        if whole < characters {
+            return Some(text.into_iter().map(element).collect());
+        }
         let mut room = characters - 1;
         let mut elements = Vec::with_capacity(text.len());
         for span in text {
             if room == 0 {
                 break;
             }
-            let shown = cut(&span.text, room);
-            room -= measure(&shown);
-            elements.push(element(shown, span));
+            let (shown, characters) = cut(span.text, room);
+            room -= characters;
+            elements.push(element(Span { text: shown.into_owned(), ..span }));
         }
         Some(elements)
     }
@@ -290,17 +295,17 @@ fn action(number: usize, button: &Button) -> SlackBlockButtonElement {
         "" => button.words.as_str(),
         label => label,
     };
-    let label = plain_text(cut(label, BUTTON_LABEL_CHARACTERS_MAX));
-    SlackBlockButtonElement::new(label.into())
+    let (label, _) = cut(label, BUTTON_LABEL_CHARACTERS_MAX);
+    SlackBlockButtonElement::new(plain_text(label).into())
         .with_action_id(SlackActionId(format!("{ACTION_PREFIX}{number}")))
         .with_value(button.words.clone())
 }
 
-fn element(text: String, span: &Span) -> SlackRichTextInlineElement {
-    let style = style(span.style);
-    match &span.link {
-        Some(url) if measure(url) <= LINK_CHARACTERS_MAX => {
-            let mut link = SlackRichTextLink::new(SlackRelaxedUrl(url.clone())).with_text(text);
+fn element(span: Span) -> SlackRichTextInlineElement {
+    let (text, style) = (span.text, style(span.style));
+    match span.link {
+        Some(url) if measure(&url) <= LINK_CHARACTERS_MAX => {
+            let mut link = SlackRichTextLink::new(SlackRelaxedUrl(url)).with_text(text);
             link.style = style;
             link.into()
         }
@@ -321,66 +326,92 @@ fn style(style: Style) -> Option<SlackRichTextStyle> {
     Some(shown)
 }
 
-fn plain_text(text: String) -> SlackBlockPlainText {
-    SlackBlockPlainText::new(text).with_emoji(false)
+fn plain_text(text: impl Into<String>) -> SlackBlockPlainText {
+    SlackBlockPlainText::new(text.into()).with_emoji(false)
 }
 
 /// The text of a block within another.
-fn spans(block: &Block) -> Vec<Span> {
-    let text = |text: String| vec![Span { text, ..Span::default() }];
+fn spans(block: Block) -> Vec<Span> {
     match block {
-        Block::Heading { text, .. } | Block::Paragraph(text) => text.clone(),
+        Block::Heading { text, .. } | Block::Paragraph(text) => text,
         Block::List(items) => {
             let lines = items.iter().map(|item| format!("• {}", markdown::plain(&item.text)));
-            text(lines.collect::<Vec<String>>().join("\n"))
+            vec![Span::of(lines.collect::<Vec<String>>().join("\n"))]
         }
-        Block::Table { head, rows } => text(aligned(head, rows).join("\n")),
-        Block::Code(code) => text(code.clone()),
-        Block::Quote(blocks) => blocks.iter().flat_map(spans).collect(),
+        Block::Table { head, rows } => vec![Span::of(aligned(&head, &rows).join("\n"))],
+        Block::Code(code) => vec![Span::of(code)],
+        Block::Quote(blocks) => blocks.into_iter().flat_map(spans).collect(),
         Block::Divider | Block::Buttons(_) => Vec::new(),
     }
 }
 
 /// The rows of a table as lines, their columns one below the other.
 fn aligned(head: &[Vec<Span>], rows: &[Vec<Vec<Span>>]) -> Vec<String> {
-    let all = std::iter::once(head).chain(rows.iter().map(Vec::as_slice));
-    let rows: Vec<Vec<String>> = all
-        .map(|row| {
-            let cells = row.iter().map(|cell| markdown::plain(cell).replace('\n', " "));
-            cells.map(|cell| cut(&cell, COLUMN_CHARACTERS_MAX)).collect()
-        })
+    let cell = |cell: &Vec<Span>| {
+        let (text, _) = cut(markdown::plain(cell).replace('\n', " "), COLUMN_CHARACTERS_MAX);
+        let width = graphemes(&text);
+        (text, width)
+    };
+    let rows: Vec<Vec<(Cow<str>, usize)>> = std::iter::once(head)
+        .chain(rows.iter().map(Vec::as_slice))
+        .map(|row| row.iter().map(cell).collect())
         .collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|it| graphemes(it)).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells =
-            cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width - graphemes(cell))));
-        cells.collect::<Vec<String>>().join("  ").trim_end().to_string()
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (widest, (_, width)) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(*width);
+        }
+    }
+    let line = |row: &Vec<(Cow<str>, usize)>| {
+        let mut line = String::new();
+        for ((text, width), widest) in row.iter().zip(&widths) {
+            line.push_str(text);
+            line.extend(std::iter::repeat_n(' ', widest - width));
+            line.push_str(COLUMN_GAP);
+        }
+        line.truncate(line.trim_end().len());
+        line
     };
     rows.iter().map(line).collect()
 }
 
 fn graphemes(text: &str) -> usize {
-    text.graphemes(true).count()
+    // Without line breaks, each letter of ASCII is one.
+    if text.is_ascii() { text.len() } else { text.graphemes(true).count() }
 }
 
 /// The text of a message for those who do not see its blocks; Slack parses it, so it is escaped.
 fn fallback(tree: &[Block]) -> String {
     let mut text = String::new();
-    for block in tree {
-        let line: String = spans(block).iter().map(|span| span.text.as_str()).collect();
-        if !line.is_empty() {
-            text.push_str(if text.is_empty() { "" } else { "\n" });
-            text.push_str(&line);
-        }
-        if text.len() > 4 * FALLBACK_CHARACTERS_MAX {
-            break;
-        }
+    tree.iter().for_each(|block| say(block, &mut text));
+    let (text, _) = cut(text, FALLBACK_CHARACTERS_MAX);
+    escaped(&text)
+}
+
+/// Adds the lines of `block` to `text`, as they are read aloud: without columns.
+fn say(block: &Block, text: &mut String) {
+    // No character has more than four bytes: what follows would be cut.
+    if text.len() > 4 * FALLBACK_CHARACTERS_MAX {
+        return;
     }
-    escaped(&cut(&text, FALLBACK_CHARACTERS_MAX))
+    let mut line = |line: &str| {
+        text.push_str(if text.is_empty() { "" } else { "\n" });
+        text.push_str(line);
+    };
+    match block {
+        Block::Heading { text, .. } | Block::Paragraph(text) => line(&markdown::plain(text)),
+        Block::List(items) => {
+            items.iter().for_each(|item| line(&format!("• {}", markdown::plain(&item.text))));
+        }
+        Block::Table { head, rows } => std::iter::once(head).chain(rows).for_each(|row| {
+            let cells = row.iter().map(|cell| markdown::plain(cell));
+            line(&cells.collect::<Vec<String>>().join(COLUMN_GAP));
+        }),
+        Block::Code(code) => line(code),
+        Block::Quote(blocks) => blocks.iter().for_each(|block| say(block, text)),
+        Block::Divider | Block::Buttons(_) => {}
+    }
 }
 
 /// `text` so that Slack's parser shows it as it is: no mention, no link, no formatting.
@@ -408,28 +439,29 @@ fn escaped(text: &str) -> String {
 /// The larger of the two counts that Slack may mean by a character.
 pub fn measure(text: &str) -> usize {
     // A character of the upper planes is two units of UTF-16, so these are never fewer than characters.
-    text.encode_utf16().count()
+    if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
 }
 
-/// The beginning of `text` of at most `characters_max`, cut between two graphemes and marked as cut.
-fn cut(text: &str, characters_max: usize) -> String {
-    if measure(text) <= characters_max {
-        return text.to_string();
+/// The beginning of `text` of at most `characters_max`, cut between two graphemes and marked as cut; and its
+/// characters as [`measure`] counts them.
+fn cut<'a>(text: impl Into<Cow<'a, str>>, characters_max: usize) -> (Cow<'a, str>, usize) {
+    let text = text.into();
+    let whole = measure(&text);
+    if whole <= characters_max {
+        return (text, whole);
     }
-    let mut room = characters_max.saturating_sub(measure(CUT));
-    let mut kept = String::new();
+    let room = characters_max.saturating_sub(measure(CUT));
+    let (mut kept, mut characters) = (0, 0);
     for grapheme in text.graphemes(true) {
-        let characters = measure(grapheme);
-        if characters > room {
+        let more = measure(grapheme);
+        if characters + more > room {
             break;
         }
-        room -= characters;
-        kept.push_str(grapheme);
+        kept += grapheme.len();
+        characters += more;
     }
-    if characters_max > 0 {
-        kept.push_str(CUT);
-    }
-    kept
+    let mark = if characters_max > 0 { CUT } else { "" };
+    (format!("{}{mark}", &text[..kept]).into(), characters + measure(mark))
 }
 
 #[cfg(test)]
@@ -440,7 +472,7 @@ mod tests {
     use crate::conversation::button;
 
     fn shown(markdown: &str) -> Value {
-        message(&Reply::markdown(markdown))
+        message(&Reply::markdown(markdown)).unwrap()
     }
 
     #[test]
@@ -486,8 +518,9 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut_between_graphemes_and_counted() {
-        assert_eq!(cut("añ\u{301}b", 3), "a…");
-        assert_eq!(cut("👩‍👩‍👧 family", 4), "…");
+        assert_eq!(cut("añ\u{301}b", 3), ("a…".into(), 2));
+        assert_eq!(cut("👩‍👩‍👧 family", 4), ("…".into(), 1));
+        assert_eq!(cut("whole", 5), ("whole".into(), 5));
         let many: String = (0..200).map(|number| format!("para {number}\n\n---\n\n")).collect();
         let message = shown(&many);
         let blocks = message["blocks"].as_array().unwrap();

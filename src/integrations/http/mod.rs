@@ -43,8 +43,12 @@ pub enum HttpError {
     TimedOut { host: String, seconds: u64 },
     #[error("{host} sent more than {limit_bytes} bytes")]
     TooLarge { host: String, limit_bytes: usize },
+    /// Nothing was sent.
     #[error("{host} could not be reached: {why}")]
     Unreachable { host: String, why: String },
+    /// What was sent may have arrived.
+    #[error("the connection to {host} broke: {why}")]
+    Broken { host: String, why: String },
 }
 
 /// Every TLS connection of the process uses ring from here on.
@@ -262,7 +266,14 @@ fn failure(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
     {
         return HttpError::TimedOut { host: host(url), seconds: CONNECT_SECONDS_MAX };
     }
-    HttpError::Unreachable { host: host(url), why: causes(error) }
+    let (host, why) = (host(url), causes(error));
+    let never_connected = chain(error)
+        .any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect));
+    if never_connected {
+        HttpError::Unreachable { host, why }
+    } else {
+        HttpError::Broken { host, why }
+    }
 }
 
 /// `error`, then what caused it, and so on.
