@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use idp::chat::slack::signature::SigningSecret;
+use idp::web::slack::ANSWER_WITHIN;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::scale::at_full;
 use crate::slack_judge;
-use crate::world::{BOT, SECRET, TEAM, World, gets, mention, now_s, request, signed};
+use crate::world::{SECRET, TEAM, World, gets, mention, now_s, request, sends, signed};
 
 /// Everything that a message shows, in its order.
 fn shown(message: &Value) -> String {
@@ -111,6 +112,45 @@ async fn a_question_that_a_dead_process_took_is_answered_by_another() {
     // Neither the one that is too old nor the one that somebody else is answering.
     world.mentions("U0ADA", "owner checkout").await;
     assert!(shown(&world.fake.hears().await.body).to_lowercase().contains("checkout"));
+}
+
+/// D13: Slack turned the answer away; it is sent when the lease has ended, once.
+#[tokio::test]
+async fn an_answer_that_slack_could_not_take_is_sent_later() {
+    let world = World::new().await;
+    world.fake.is_away_for(1);
+    world.mentions("U0ADA", "owner payment-api").await;
+    assert_eq!(world.fake.hears().await.path, "/away");
+    // While the lease of the first try lasts nobody takes it up; a bot that waits for it would be a slow test.
+    sqlx::query("update idp.inbox set lease_until = now() - interval '1 second'")
+        .execute(&world.fresh.pool)
+        .await
+        .unwrap();
+    let stop = CancellationToken::new();
+    let kept = tokio::spawn(world.slack.clone().keep(world.app.clone(), stop.clone()));
+    let heard = world.fake.hears().await;
+    assert_eq!(heard.path, "/api/chat.postMessage");
+    assert!(shown(&heard.body).contains("is owned by Payments"), "{heard:?}");
+    stop.cancel();
+    kept.await.unwrap();
+}
+
+/// D1: what one process took no other answers. Without the inbox it would.
+#[tokio::test]
+async fn a_delivery_to_another_process_is_answered_once() {
+    let world = World::new().await;
+    let body = mention("EvTwice", "U0ADA", "owner payment-api").to_string();
+    assert_eq!(world.sends("/slack/events", &body).await.status, 200);
+    world.fake.hears().await;
+    let other = world.another_process().await;
+    assert_eq!(sends(other, "/slack/events", &body).await.status, 200);
+    world.mentions("U0ADA", "owner checkout").await;
+    assert!(shown(&world.fake.hears().await.body).to_lowercase().contains("checkout"));
+    // The control: neither the table nor the process remembers it.
+    sqlx::query("delete from idp.inbox").execute(&world.fresh.pool).await.unwrap();
+    let forgetful = world.another_process().await;
+    assert_eq!(sends(forgetful, "/slack/events", &body).await.status, 200);
+    assert!(shown(&world.fake.hears().await.body).contains("is owned by Payments"));
 }
 
 #[tokio::test]
@@ -245,9 +285,12 @@ async fn a_replayed_request_has_no_second_effect() {
             ("x-slack-signature".into(), secret.sign(timestamp, body.as_bytes())),
             ("content-length".into(), body.len().to_string()),
         ];
-        let answer =
-            request(world.address, "POST", "/slack/events", headers, body.into_bytes()).await;
+        let late = body.clone().into_bytes();
+        let answer = request(world.address, "POST", "/slack/events", headers, late).await;
         assert_eq!(answer.status, 401, "{timestamp}");
+        // The control: the same body signed in time has an effect.
+        assert_eq!(world.sends("/slack/events", &body).await.status, 200);
+        assert!(shown(&world.fake.hears().await.body).contains("is owned by Payments"));
     }
     world.mentions("U0ADA", "owner checkout").await;
     let next = shown(&world.fake.hears().await.body).to_lowercase();
@@ -269,6 +312,12 @@ async fn another_workspace_is_refused() {
         let answer = world.sends(path, body).await;
         assert_eq!((answer.status, answer.body.as_str()), (401, ""), "{path}");
     }
+    // The control: where neither settings nor token name a workspace, the signature alone decides.
+    let open = World::with(ANSWER_WITHIN, |settings| settings.slack.team_id = None).await;
+    for (path, body) in &requests {
+        assert_eq!(open.sends(path, body).await.status, 200, "{path}");
+    }
+    assert_eq!(open.fake.hears().await.path, "/api/chat.postMessage");
     // Signed for us and by someone of another workspace: a channel shared between companies.
     let mut shared = mention("Ev10", "U0EVIL", "owner payment-api");
     shared["event"]["user_team"] = json!("T0EVIL");
@@ -301,12 +350,17 @@ async fn bots_are_not_answered() {
         ("edited", json!({ "ts": "1" })),
     ];
     for (number, (field, value)) in changes.into_iter().enumerate() {
-        let mut event = mention(&format!("EvBot{number}"), BOT, "owner payment-api");
+        let mut event = mention(&format!("EvBot{number}"), "U0ADA", "owner payment-api");
+        let of_a_person = event.to_string();
         event["event"][field] = value;
         assert_eq!(world.sends("/slack/events", &event.to_string()).await.status, 200);
+        world.mentions("U0ADA", "owner checkout").await;
+        let next = shown(&world.fake.hears().await.body).to_lowercase();
+        assert!(next.contains("checkout"), "a bot was answered, by {field}: {next}");
+        // The control: without that one mark it is a person's, and answered.
+        assert_eq!(world.sends("/slack/events", &of_a_person).await.status, 200);
+        assert!(shown(&world.fake.hears().await.body).contains("is owned by Payments"));
     }
-    world.mentions("U0ADA", "owner checkout").await;
-    assert!(shown(&world.fake.hears().await.body).to_lowercase().contains("checkout"));
 }
 
 #[tokio::test]

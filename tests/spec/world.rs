@@ -3,16 +3,18 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use idp::app::App;
 use idp::chat::slack::signature::SigningSecret;
 use idp::config::SlackConfig;
+use idp::portal::Settings;
 use idp::web::slack::{ANSWER_WITHIN, Slack};
 use idp::web::{self, Web, server};
 use secrecy::SecretString;
@@ -65,26 +67,25 @@ impl World {
 
     /// A world whose Slack waits no longer than this for an answer on its request.
     pub async fn of_patience(answer_within: Duration) -> World {
+        World::with(answer_within, |_| {}).await
+    }
+
+    /// A world with the settings as `change` leaves them.
+    pub async fn with(answer_within: Duration, change: impl FnOnce(&mut Settings)) -> World {
         let fake = FakeSlack::start().await;
         let Asking { app, fresh } = Asking::with(CommandSet::built_in(), |settings| {
             settings.slack.team_id = Some(TEAM.into());
+            change(settings);
         })
         .await;
-        let app = Arc::new(app);
-        let config = SlackConfig {
-            signing_secret: Some(SecretString::from(SECRET)),
-            bot_token: Some(SecretString::from("xoxb-of-the-world")),
-            api_url: format!("http://{}/api/", fake.address).parse().unwrap(),
-        };
-        let slack = Slack::new(&config, &[], TaskTracker::new()).unwrap();
-        let slack = slack.map(|it| Arc::new(it.answering_within(answer_within)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let routes = web::router(Web { app: app.clone(), slack: slack.clone() });
-        tokio::spawn(server::serve(listener, routes, stop.clone()));
-        let slack = slack.unwrap();
+        let (app, stop) = (Arc::new(app), CancellationToken::new());
+        let (slack, address) = process(&app, &fake, answer_within, &stop).await;
         World { app, fresh, slack, address, fake, stop, next: AtomicU64::new(1) }
+    }
+
+    /// Where another process listens, on the same database, which remembers nothing of what this one took.
+    pub async fn another_process(&self) -> SocketAddr {
+        process(&self.app, &self.fake, ANSWER_WITHIN, &self.stop).await.1
     }
 
     /// `who` types `/idp text`; what Slack shows them.
@@ -136,6 +137,27 @@ impl World {
     fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// Slack's routes over `app`, and where they listen until `stop`.
+async fn process(
+    app: &Arc<App>,
+    fake: &FakeSlack,
+    answer_within: Duration,
+    stop: &CancellationToken,
+) -> (Arc<Slack>, SocketAddr) {
+    let config = SlackConfig {
+        signing_secret: Some(SecretString::from(SECRET)),
+        bot_token: Some(SecretString::from("xoxb-of-the-world")),
+        api_url: format!("http://{}/api/", fake.address).parse().unwrap(),
+    };
+    let slack = Slack::new(&config, &[], TaskTracker::new()).unwrap().unwrap();
+    let slack = Arc::new(slack.answering_within(answer_within));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = web::router(Web { app: app.clone(), slack: Some(slack.clone()) });
+    tokio::spawn(server::serve(listener, routes, stop.clone()));
+    (slack, address)
 }
 
 impl Drop for World {
@@ -219,6 +241,8 @@ pub async fn request(
 pub struct FakeSlack {
     pub address: SocketAddr,
     heard: Mutex<UnboundedReceiver<Heard>>,
+    /// How many requests are still to be turned away.
+    away_for: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -231,11 +255,17 @@ pub struct Heard {
 impl FakeSlack {
     async fn start() -> FakeSlack {
         let (hear, heard) = mpsc::unbounded_channel();
+        let away_for = Arc::new(AtomicUsize::new(0));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = Router::new().fallback(any(answer)).with_state(hear);
+        let routes = Router::new().fallback(any(answer)).with_state((hear, away_for.clone()));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        FakeSlack { address, heard: Mutex::new(heard) }
+        FakeSlack { address, heard: Mutex::new(heard), away_for }
+    }
+
+    /// Turns the next `requests` away, each heard as `/away`.
+    pub fn is_away_for(&self, requests: usize) {
+        self.away_for.store(requests, Ordering::SeqCst);
     }
 
     /// The next thing that the bot said.
@@ -245,13 +275,22 @@ impl FakeSlack {
     }
 }
 
-async fn answer(State(hear): State<UnboundedSender<Heard>>, uri: Uri, body: String) -> String {
+type Hearing = (UnboundedSender<Heard>, Arc<AtomicUsize>);
+
+async fn answer(State((hear, away_for)): State<Hearing>, uri: Uri, body: String) -> Response {
     let body = serde_json::from_str(&body).unwrap_or_default();
     let path = uri.path().to_string();
     if path == "/api/auth.test" {
-        return json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string();
+        return json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string().into_response();
+    }
+    let one_less = |left: usize| left.checked_sub(1);
+    if away_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+        let _ = hear.send(Heard { path: "/away".into(), body });
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     // A world that went away hears nothing more.
     let _ = hear.send(Heard { path, body });
-    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200" }).to_string()
+    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200" })
+        .to_string()
+        .into_response()
 }
