@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::slack_judge::{seen, shape};
 
 /// Mentions, links, formatting, forged lines, what cannot be seen, what breaks a table or a block.
-const HOSTILE: [&str; 48] = [
+pub const HOSTILE: [&str; 48] = [
     "<!channel>",
     "<!here|here>",
     "<!everyone>",
@@ -153,7 +153,7 @@ fn seen_links(message: &Value) -> Vec<String> {
     seen(message).links
 }
 
-fn has_hidden(message: &Value) -> bool {
+pub fn has_hidden(message: &Value) -> bool {
     // Word joiners are ours: they keep the fallback's text from being read as markup.
     let is_hidden = |it: char| {
         (it.is_control() && it != '\n')
