@@ -9,13 +9,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::access;
-use crate::catalog::Catalog;
+use crate::access::{self, Person};
+use crate::catalog::{Catalog, Snapshot};
 use crate::commands::flow::{self, Means};
 use crate::commands::parse::parse;
+use crate::commands::recent::{Key, Recent};
 use crate::commands::resolve::Question;
 use crate::commands::unanswered::Unanswered;
 use crate::commands::{CommandSet, reply};
@@ -38,6 +40,22 @@ pub struct App {
     pub http: Client,
     /// What was asked in vain and is not written down yet.
     pub unanswered: Unanswered,
+    recent: Recent,
+}
+
+/// What a question is about, as it stood when it was heard.
+struct Heard {
+    snapshot: Arc<Snapshot>,
+    commands: Arc<CommandSet>,
+    person: Person,
+}
+
+impl Heard {
+    fn question<'a>(&'a self, invocation: &'a Invocation) -> Result<Question<'a>> {
+        let Heard { snapshot, commands, person } = self;
+        let call = parse(commands, snapshot, &invocation.text)?;
+        Ok(Question::of(call, commands, snapshot, person, &invocation.address)?)
+    }
 }
 
 impl App {
@@ -56,20 +74,49 @@ impl App {
             db: ArcSwap::from_pointee(db),
             http,
             unanswered: Unanswered::default(),
+            recent: Recent::default(),
         }
     }
 
     /// Door one. Never fails: what went wrong is said too.
     pub async fn answer(&self, invocation: Invocation) -> Reply {
         let now = now();
-        let answered = isolated(self.run(&invocation, now)).await;
-        let reply = answered.unwrap_or_else(Error::into_reply);
-        let outcome = reply.refusal.as_ref().map_or("answer", |refused| outcome(&refused.code));
-        metrics::counter!("idp_answers_total", "outcome" => outcome).increment(1);
-        if let Some(refused) = &reply.refusal {
-            self.unanswered.note(&invocation, refused, now);
+        let heard = self.heard(&invocation);
+        let answered =
+            isolated(async { self.reply(&heard.question(&invocation)?, now).await }).await;
+        self.said(&invocation, answered, now)
+    }
+
+    /// Door one for a platform: what [`App::answer`] says, as `show` makes it.
+    ///
+    /// `show` must depend on nothing but the reply: what was shown lately is shown again.
+    pub async fn answer_shown(&self, invocation: Invocation, show: fn(&Reply) -> Bytes) -> Bytes {
+        let now = now();
+        let heard = self.heard(&invocation);
+        let recent = self.recent.of(&heard.snapshot, &heard.commands);
+        let is_live = self.catalog.age_s(now).is_none();
+        let mut key = None;
+        let answered = isolated(async {
+            let question = heard.question(&invocation)?;
+            key = Key::of(&question, invocation.speaker.platform).filter(|_| is_live);
+            if let Some(shown) = key.as_ref().and_then(|key| recent.find(key)) {
+                return Ok(Err(shown));
+            }
+            self.reply(&question, now).await.map(Ok)
+        });
+        let reply = match answered.await {
+            Ok(Err(shown)) => {
+                count("answer");
+                return shown;
+            }
+            Ok(Ok(reply)) => self.said(&invocation, Ok(reply), now),
+            Err(error) => self.said(&invocation, Err(error), now),
+        };
+        let shown = show(&reply);
+        if let (Some(key), None, None) = (key, &reply.refusal, reply.age_s) {
+            recent.keep(key, shown.clone());
         }
-        reply::aged(reply, self.catalog.age_s(now), now)
+        shown
     }
 
     /// Door two: the words behind the button, said by the person who clicked.
@@ -78,18 +125,29 @@ impl App {
         self.answer(Invocation { speaker, address, text: words }).await
     }
 
-    async fn run(&self, invocation: &Invocation, now: DateTime<Utc>) -> Result<Reply> {
+    fn heard(&self, invocation: &Invocation) -> Heard {
         let snapshot = self.catalog.snapshot();
-        let commands = self.commands.load_full();
         let person = access::person(&snapshot, &invocation.speaker);
-        let call = parse(&commands, &snapshot, &invocation.text)?;
-        let question = Question::of(call, &commands, &snapshot, &person, &invocation.address)?;
+        Heard { snapshot, commands: self.commands.load_full(), person }
+    }
+
+    async fn reply(&self, question: &Question<'_>, now: DateTime<Utc>) -> Result<Reply> {
         let settings = self.settings.load_full();
         let db = self.db.load_full();
         let db = (*db).as_ref().map(|db| &db.pool);
         let means = Means { db, http: &self.http, secrets: &settings.secrets, now };
-        let answer = flow::look_up(&question, &means).await?;
-        reply::say(&question, answer)
+        let answer = flow::look_up(question, &means).await?;
+        reply::say(question, answer)
+    }
+
+    /// What `answered` says, be it a no; counted, and with its age where it is not live.
+    fn said(&self, invocation: &Invocation, answered: Result<Reply>, now: DateTime<Utc>) -> Reply {
+        let reply = answered.unwrap_or_else(Error::into_reply);
+        count(reply.refusal.as_ref().map_or("answer", |refused| outcome(&refused.code)));
+        if let Some(refused) = &reply.refusal {
+            self.unanswered.note(invocation, refused, now);
+        }
+        reply::aged(reply, self.catalog.age_s(now), now)
     }
 
     /// Writes down what was asked in vain, now and then and once more at the end, until `stop`.
@@ -115,6 +173,10 @@ impl App {
 #[expect(clippy::disallowed_methods, reason = "a door asks the clock")]
 fn now() -> DateTime<Utc> {
     Utc::now()
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("idp_answers_total", "outcome" => outcome).increment(1);
 }
 
 /// A label of the metric, of which there must not be many.

@@ -13,7 +13,8 @@ use crate::import::Imported;
 use crate::load::{self, SECRET};
 use crate::process::memory_mb;
 
-/// So many different entities are asked about.
+/// So many different questions are asked, as a day of a company would bring; `-of-all` asks about every
+/// service in turn, so that hardly an answer is one given lately.
 const ASKED: usize = 5_000;
 
 /// How long the server may take until it answers.
@@ -36,14 +37,20 @@ pub async fn measure(
     figures.add(name("memory-idle"), memory_mb(server.0.id()), "MB");
 
     let services = generated.entities.iter().filter(|it| it.kind == "Component");
-    let step = (generated.len() / ASKED).max(1);
-    let names: Vec<&str> = services.step_by(step).map(|it| &*it.name).collect();
-    let owner: Vec<String> = names.iter().map(|it| format!("owner {it}")).collect();
-    let find: Vec<String> = names.iter().map(|it| format!("find {it}")).collect();
-    load::commands(address, &owner, duration, &name("owner"), figures).await;
-    let dependents = [format!("dependents {hub}")];
-    load::commands(address, &dependents, duration, &name("dependents"), figures).await;
-    load::commands(address, &find, duration, &name("find"), figures).await;
+    let services: Vec<&str> = services.map(|it| &*it.name).collect();
+    let some = services.iter().step_by((services.len() / ASKED).max(1));
+    let owner = |name: &&str| format!("owner {name}");
+    let find: Vec<String> = some.clone().map(|it| format!("find {it}")).collect();
+    let pages: Vec<String> = (1..=ASKED).map(|it| format!("dependents {hub} --page {it}")).collect();
+    for (figure, questions) in [
+        ("owner", some.map(owner).collect()),
+        ("owner-of-all", services.iter().map(owner).collect()),
+        ("dependents", vec![format!("dependents {hub}")]),
+        ("dependents-pages", pages),
+        ("find", find),
+    ] {
+        load::commands(address, &questions, duration, &name(figure), figures).await;
+    }
     figures.add(name("memory"), memory_mb(server.0.id()), "MB");
 }
 

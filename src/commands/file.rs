@@ -114,6 +114,17 @@ pub enum Lookup {
     Http(HttpLookup),
 }
 
+impl Lookup {
+    /// Whether its answer depends on the question, the catalog and the commands, and on nothing else.
+    pub fn is_of_catalog(&self) -> bool {
+        match self {
+            Lookup::BuiltIn(BuiltIn::History | BuiltIn::Problems | BuiltIn::Whoami) => false,
+            Lookup::BuiltIn(_) => true,
+            Lookup::Sql(_) | Lookup::Http(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlLookup {
     /// With `$1`, `$2`, … for the parameters.

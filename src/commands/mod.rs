@@ -10,6 +10,7 @@ pub mod file;
 pub mod flow;
 pub mod lookups;
 pub mod parse;
+pub mod recent;
 pub mod reply;
 pub mod resolve;
 pub mod store;

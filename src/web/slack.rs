@@ -13,6 +13,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -27,7 +28,6 @@ use crate::chat::slack::inbound::{self, Envelope, Errand, Event, SlashCommand};
 use crate::chat::slack::outbound::{self, Message};
 use crate::chat::slack::signature::SigningSecret;
 use crate::config::SlackConfig;
-use crate::conversation::Reply;
 
 /// How the inbox calls Slack.
 const PLATFORM: &str = "slack";
@@ -231,9 +231,10 @@ impl Slack {
     }
 
     /// Sends an answer that was not there in time for its request.
-    async fn respond(&self, response_url: Option<&str>, reply: &Reply) -> anyhow::Result<()> {
+    async fn respond(&self, response_url: Option<&str>, message: &[u8]) -> anyhow::Result<()> {
         let response_url = response_url.context("the request had no `response_url`")?;
-        Ok(self.api.respond(response_url, &outbound::message(reply)?).await?)
+        let message: &RawValue = serde_json::from_slice(message)?;
+        Ok(self.api.respond(response_url, &message).await?)
     }
 }
 
@@ -251,9 +252,10 @@ async fn answer_command(web: Web, request: Request) -> Result<Response, Rejectio
         return Err(Rejection::NotGenuine);
     }
     let app = web.app;
-    let mut answer = Box::pin(async move { app.answer(invocation).await });
+    let mut answer =
+        Box::pin(async move { app.answer_shown(invocation, Message::body).await });
     match timeout(slack.answer_within, &mut answer).await {
-        Ok(reply) => Ok(Json(Message::of(&reply)).into_response()),
+        Ok(message) => Ok(([(header::CONTENT_TYPE, "application/json")], message).into_response()),
         Err(_) => {
             slack.tasks.clone().spawn(answer_later(slack, response_url, answer));
             let message = json!({ "response_type": "ephemeral", "text": "Looking it up…" });
@@ -265,10 +267,10 @@ async fn answer_command(web: Web, request: Request) -> Result<Response, Rejectio
 async fn answer_later(
     slack: Arc<Slack>,
     response_url: Option<String>,
-    answer: impl Future<Output = Reply>,
+    answer: impl Future<Output = Bytes>,
 ) {
-    let reply = answer.await;
-    if let Err(error) = slack.respond(response_url.as_deref(), &reply).await {
+    let message = answer.await;
+    if let Err(error) = slack.respond(response_url.as_deref(), &message).await {
         tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
     }
 }

@@ -34,6 +34,7 @@ mod hostile_text;
 mod lookups;
 mod operations;
 mod portal;
+mod recent_answers;
 #[path = "../faults/scale.rs"]
 mod scale;
 mod serve;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackClientHttpConnector};
@@ -132,7 +132,11 @@ impl SlackApi {
     ///
     /// # Errors
     /// [`SlackError`]
-    pub async fn respond(&self, response_url: &str, message: &Value) -> Result<(), SlackError> {
+    pub async fn respond(
+        &self,
+        response_url: &str,
+        message: &(impl Serialize + Send + Sync),
+    ) -> Result<(), SlackError> {
         let gone = || SlackError::Gone { code: "no_response_url".into() };
         let url = Url::parse(response_url).map_err(|_| gone())?;
         if !self.is_slacks(&url) {

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use anyhow::Context;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use slack_morphism::prelude::{
@@ -72,6 +73,11 @@ impl Message {
             unfurl_links: false,
             unfurl_media: false,
         }
+    }
+
+    /// [`Message::of`] as the body of an answer.
+    pub fn body(reply: &Reply) -> Bytes {
+        serde_json::to_vec(&Message::of(reply)).expect("texts, lists and flags are JSON").into()
     }
 }
 

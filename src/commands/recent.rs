@@ -1,0 +1,156 @@
+//! Answers given lately, as a platform was sent them.
+//!
+//! The same question to the same catalog has the same answer. Rendering it is most of what an answer costs, and in an
+//! incident everybody asks for the same few services: so it is rendered once.
+
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::CommandSet;
+use super::resolve::Question;
+use crate::catalog::Snapshot;
+use crate::conversation::Platform;
+
+/// All answers that are kept, with what finds them: some thousands.
+const BYTES_MAX: u64 = 16 << 20;
+/// A guess, by which room is made beforehand.
+const ANSWER_BYTES: u64 = 4 << 10;
+
+/// The answers to one catalog and one set of commands; those to the one before are forgotten.
+#[derive(Default)]
+pub struct Recent(ArcSwap<Era>);
+
+/// What was said while neither the catalog nor the commands changed.
+pub struct Era {
+    /// Weak, so that a catalog nobody asks any more goes.
+    snapshot: Weak<Snapshot>,
+    commands: Weak<CommandSet>,
+    answers: Cache<Key, Bytes, Weight>,
+}
+
+/// What tells a question from every other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    platform: Platform,
+    /// The command, then names and values of all it was given.
+    words: String,
+    /// Whether the answer says that it is about the channel's own entity.
+    is_of_channel: bool,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Bytes> for Weight {
+    fn weight(&self, key: &Key, answer: &Bytes) -> u64 {
+        (size_of::<(Key, Bytes)>() + key.words.len() + answer.len()) as u64
+    }
+}
+
+impl Default for Era {
+    fn default() -> Era {
+        Era::new(Weak::new(), Weak::new())
+    }
+}
+
+impl Era {
+    fn new(snapshot: Weak<Snapshot>, commands: Weak<CommandSet>) -> Era {
+        let count = (BYTES_MAX / ANSWER_BYTES) as usize;
+        Era { snapshot, commands, answers: Cache::with_weighter(count, BYTES_MAX, Weight) }
+    }
+
+    /// `None` when it was not said lately.
+    pub fn find(&self, key: &Key) -> Option<Bytes> {
+        self.answers.get(key)
+    }
+
+    pub fn keep(&self, key: Key, answer: Bytes) {
+        self.answers.insert(key, answer);
+    }
+}
+
+impl Recent {
+    /// The answers to exactly this catalog and these commands.
+    pub fn of(&self, snapshot: &Arc<Snapshot>, commands: &Arc<CommandSet>) -> Arc<Era> {
+        let era = self.0.load();
+        // A weak pointer keeps the address from being given to another.
+        let is_same = era.snapshot.as_ptr() == Arc::as_ptr(snapshot)
+            && era.commands.as_ptr() == Arc::as_ptr(commands);
+        if is_same {
+            return Arc::clone(&era);
+        }
+        let next = Arc::new(Era::new(Arc::downgrade(snapshot), Arc::downgrade(commands)));
+        self.0.store(next.clone());
+        next
+    }
+}
+
+impl Key {
+    /// `None` when the answer depends on more than the catalog and the commands: on who asks, on the database.
+    pub fn of(question: &Question<'_>, platform: Platform) -> Option<Key> {
+        let command = question.call.command;
+        if !command.lookup.is_of_catalog() {
+            return None;
+        }
+        // No value has a control character in it: those became spaces when the question was read.
+        let mut words = command.name.clone();
+        for (name, value) in question.call.arguments() {
+            for part in ["\0", name, "\0", value] {
+                words.push_str(part);
+            }
+        }
+        Some(Key { platform, words, is_of_channel: question.of_channel.is_some() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(words: &str) -> Key {
+        Key { platform: Platform::Slack, words: words.into(), is_of_channel: false }
+    }
+
+    #[test]
+    fn another_catalog_or_other_commands_have_their_own_answers() {
+        let recent = Recent::default();
+        let catalog = || Arc::new(Snapshot::build(Vec::new(), &[], 1));
+        let commands = || Arc::new(CommandSet::built_in());
+        let (first, set) = (catalog(), commands());
+        recent.of(&first, &set).keep(key("owner"), Bytes::from_static(b"a"));
+        assert_eq!(recent.of(&first, &set).find(&key("owner")), Some(Bytes::from_static(b"a")));
+        assert_eq!(recent.of(&first, &set).find(&key("show")), None);
+
+        // The same revision, and perhaps the same place in memory.
+        drop(first);
+        let second = catalog();
+        assert_eq!(recent.of(&second, &set).find(&key("owner")), None);
+        recent.of(&second, &set).keep(key("owner"), Bytes::from_static(b"b"));
+        assert_eq!(recent.of(&second, &commands()).find(&key("owner")), None);
+    }
+
+    #[test]
+    fn a_catalog_that_nobody_asks_any_more_goes() {
+        let recent = Recent::default();
+        let catalog = Arc::new(Snapshot::build(Vec::new(), &[], 1));
+        let gone = Arc::downgrade(&catalog);
+        recent.of(&catalog, &Arc::new(CommandSet::built_in()));
+        drop(catalog);
+        assert!(gone.upgrade().is_none());
+    }
+
+    #[test]
+    fn the_memory_has_an_end() {
+        let era = Era::default();
+        let answer = Bytes::from(vec![b'a'; 8 << 10]);
+        for number in 0..10_000 {
+            era.keep(key(&number.to_string()), answer.clone());
+        }
+        assert!(era.answers.weight() <= BYTES_MAX, "{} bytes", era.answers.weight());
+        assert!(era.answers.weight() > BYTES_MAX / 2, "{} bytes", era.answers.weight());
+    }
+}
