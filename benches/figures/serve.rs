@@ -41,7 +41,8 @@ pub async fn measure(
     let some = services.iter().step_by((services.len() / ASKED).max(1));
     let owner = |name: &&str| format!("owner {name}");
     let find: Vec<String> = some.clone().map(|it| format!("find {it}")).collect();
-    let pages: Vec<String> = (1..=ASKED).map(|it| format!("dependents {hub} --page {it}")).collect();
+    let pages: Vec<String> =
+        (1..=ASKED).map(|it| format!("dependents {hub} --page {it}")).collect();
     for (figure, questions) in [
         ("owner", some.map(owner).collect()),
         ("owner-of-all", services.iter().map(owner).collect()),

@@ -252,8 +252,7 @@ async fn answer_command(web: Web, request: Request) -> Result<Response, Rejectio
         return Err(Rejection::NotGenuine);
     }
     let app = web.app;
-    let mut answer =
-        Box::pin(async move { app.answer_shown(invocation, Message::body).await });
+    let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
     match timeout(slack.answer_within, &mut answer).await {
         Ok(message) => Ok(([(header::CONTENT_TYPE, "application/json")], message).into_response()),
         Err(_) => {
