@@ -41,6 +41,10 @@ pub async fn measure(generated: &Generated, figures: &mut Figures) -> Imported {
     let data = tempfile::Builder::new().prefix("idp-figures-").permissions(open).tempdir().unwrap();
     let catalog = data.path().join("descriptors");
     generated.write(&catalog);
+    let portal = data.path().join("portal");
+    std::fs::create_dir_all(&portal).unwrap();
+    let settings = "organisation: Acme\nsources:\n  - path: ../descriptors\n";
+    std::fs::write(portal.join("idp.yaml"), settings).unwrap();
     let per_s = |seconds: f64| generated.len() as f64 / seconds;
 
     let first = import(data.path(), &catalog);
@@ -71,7 +75,7 @@ fn private_directory(data: &Path) -> PathBuf {
 
 fn import(data: &Path, catalog: &Path) -> Value {
     let out = idp(data)
-        .args(["catalog", "import", "--format", "json"])
+        .args(["catalog", "import", "--portal", "portal", "--format", "json"])
         .arg(catalog)
         .stderr(Stdio::inherit())
         .output()

@@ -91,7 +91,7 @@ mod tests {
             orphaned_at: None,
         };
         let entities = ["component:checkout", "component:payments", "system:payments"];
-        Snapshot::build(entities.map(entity).into(), &[], 1)
+        Snapshot::build(entities.map(entity), &[], 1)
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! From the database to the snapshot that answers, and what is asked of the database alone.
 
+use std::pin::pin;
+
+use anyhow::Context;
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::alias::Alias;
@@ -11,6 +16,7 @@ pub use super::import::changes::FieldChange;
 pub use super::import::flow::{
     EntityCounts, ImportOptions, ImportReport, Refresh, import, keep_importing,
 };
+use super::snapshot::Revision;
 use super::{EntityRef, Problem, Snapshot, import, store};
 
 /// The snapshot of the database's newest revision. `aliases` are those in the settings.
@@ -18,10 +24,38 @@ pub async fn load(db: &PgPool, aliases: &[(String, EntityRef)]) -> anyhow::Resul
     let mut tx = db.begin().await?;
     store::read_one_moment(&mut tx).await?;
     let revision = store::revision(&mut tx).await?;
-    let entities = store::entities_since(&mut tx, -1).await?;
     let aliases = all_aliases(&mut tx, aliases).await?;
+    let snapshot = load_whole(&mut tx, aliases, revision).await?;
     tx.commit().await?;
-    Ok(spawn_blocking(move || Snapshot::build(entities, &aliases, revision)).await?)
+    Ok(snapshot)
+}
+
+/// Whether the database is, or was, in the state that `snapshot` shows.
+pub async fn is_of(db: &PgPool, snapshot: &Snapshot) -> anyhow::Result<bool> {
+    let mut connection = db.acquire().await?;
+    Ok(store::was_at(&mut connection, snapshot.revision()).await?)
+}
+
+/// How many entities wait to be taken into the snapshot, so that one that is slower does not fill the memory.
+const AHEAD: usize = 1_000;
+
+/// The snapshot is built, off the threads that answer, while the database still tells.
+pub(super) async fn load_whole(
+    db: &mut PgConnection,
+    aliases: Vec<(String, EntityRef)>,
+    revision: Revision,
+) -> anyhow::Result<Snapshot> {
+    let (send, mut receive) = mpsc::channel(AHEAD);
+    let entities = std::iter::from_fn(move || receive.blocking_recv());
+    let build = spawn_blocking(move || Snapshot::build(entities, &aliases, revision));
+    let mut entities = pin!(store::entities_since(db, -1));
+    while let Some(entity) = entities.try_next().await? {
+        if send.send(entity).await.is_err() {
+            break;
+        }
+    }
+    drop(send);
+    build.await.context("building the snapshot broke off")
 }
 
 /// Those of the settings first: where both have one, `idp.yaml` decides.

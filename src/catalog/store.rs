@@ -1,13 +1,13 @@
 //! The SQL of reading the catalog: what snapshots are made of, history, problems.
 
-use std::collections::HashMap;
-
+use futures_util::{Stream, StreamExt};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::alias::Alias;
 use super::flow::Change;
 use super::import::store::{place, reference};
+use super::snapshot::Revision;
 use super::{EntityRef, Problem, Relation, RelationKind, Severity, StoredEntity};
 
 /// Makes all that the transaction reads one moment's state.
@@ -16,68 +16,69 @@ pub async fn read_one_moment(db: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-pub async fn revision(db: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar("select revision from idp.catalog_revision").fetch_one(db).await
+/// The newest.
+pub async fn revision(db: &mut PgConnection) -> sqlx::Result<Revision> {
+    let row = sqlx::query(
+        "select revision, mark::text as mark
+         from idp.catalog_revision
+         left join idp.catalog_mark using (revision)",
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Revision { number: row.get("revision"), mark: row.get("mark") })
 }
 
-/// The entities that changed after `revision`, in no particular order; all of them after -1.
-pub async fn entities_since(
+/// Whether `revision` is the newest of this database, or was.
+pub async fn was_at(db: &mut PgConnection, revision: &Revision) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from idp.catalog_mark where revision = $1 and mark::text = $2)",
+    )
+    .bind(revision.number)
+    .bind(&revision.mark)
+    .fetch_one(db)
+    .await
+}
+
+/// The entities that changed after `revision` as they come, in no particular order; all of them after -1.
+pub fn entities_since(
     db: &mut PgConnection,
     revision: i64,
-) -> sqlx::Result<Vec<StoredEntity>> {
-    let mut relations = relations_since(db, revision).await?;
+) -> impl Stream<Item = sqlx::Result<StoredEntity>> + '_ {
     let rows = sqlx::query(
-        "select stored_entity.id, ref, body, source.name as source, file, document, line, orphaned_at
+        "select ref, body, source.name as source, file, document, line, orphaned_at, array(
+            select kind || case when bare then '?' else ' ' end || target
+            from idp.stated_relation
+            where entity_id = stored_entity.id
+            order by position) as relations
          from idp.stored_entity
          join idp.source on source.id = source_id
          where revision > $1",
     )
     .bind(revision)
-    .fetch_all(db)
-    .await?;
-    let entity = |row: &PgRow| {
-        Ok(StoredEntity {
-            reference: reference(row)?,
-            body: row.get::<&str, _>("body").into(),
-            relations: relations.remove(&row.get("id")).unwrap_or_default(),
-            place: place(row),
-            orphaned_at: row.get("orphaned_at"),
-        })
-    };
-    rows.iter().map(entity).collect()
+    .fetch(db);
+    rows.map(|row| entity(&row?))
 }
 
-/// The relations of those entities, by the entity's id, in the order of their documents.
-async fn relations_since(
-    db: &mut PgConnection,
-    revision: i64,
-) -> sqlx::Result<HashMap<i64, Vec<Relation>>> {
-    let rows = sqlx::query(
-        "select entity_id, kind::text as kind, target, bare
-         from idp.stated_relation
-         join idp.stored_entity on stored_entity.id = entity_id
-         where revision > $1
-         order by entity_id, position",
-    )
-    .bind(revision)
-    .fetch_all(db)
-    .await?;
-    let mut relations: HashMap<i64, Vec<Relation>> = HashMap::new();
-    for row in &rows {
-        relations.entry(row.get("entity_id")).or_default().push(relation(row)?);
-    }
-    Ok(relations)
+fn entity(row: &PgRow) -> sqlx::Result<StoredEntity> {
+    let relations: Vec<String> = row.get("relations");
+    Ok(StoredEntity {
+        reference: reference(row)?,
+        body: row.get::<&str, _>("body").into(),
+        relations: relations.iter().map(|it| relation(it)).collect::<Result<_, _>>()?,
+        place: place(row),
+        orphaned_at: row.get("orphaned_at"),
+    })
 }
 
-fn relation(row: &PgRow) -> sqlx::Result<Relation> {
+/// `dependsOn component:default/db`; with a `?` in the middle the document named no kind.
+fn relation(said: &str) -> sqlx::Result<Relation> {
     let decode = |error: String| sqlx::Error::Decode(error.into());
-    let word: &str = row.get("kind");
-    let target: &str = row.get("target");
+    let unknown = || decode(format!("`{said}` is no relation"));
+    let (word, target) = said.split_once([' ', '?']).ok_or_else(unknown)?;
     Ok(Relation {
-        kind: RelationKind::from_word(word)
-            .ok_or_else(|| decode(format!("`{word}` is no relation")))?,
+        kind: RelationKind::from_word(word).ok_or_else(unknown)?,
         target: EntityRef::parse(target, None, "default").map_err(|it| decode(it.to_string()))?,
-        bare: row.get("bare"),
+        bare: said[word.len()..].starts_with('?'),
     })
 }
 

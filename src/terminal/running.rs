@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch::Sender};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -208,8 +209,36 @@ impl Running {
         }
     }
 
-    /// Waits until the database has confirmed the catalog, as long as there is patience.
-    pub async fn confirmed(&self) {
+    /// Answers from the copy on disk until the database has confirmed the catalog, if the database is or
+    /// was in the state of the copy.
+    pub async fn recall(&self) {
+        let Some(db) = self.db() else { return };
+        let path = setup::disk_copy(&self.config);
+        let Ok(Some(copy)) = spawn_blocking(move || copy_at(&path)).await else { return };
+        match flow::is_of(&db.pool, &copy.snapshot).await {
+            Ok(true) => {
+                let catalog = &self.app.catalog;
+                catalog.current.store(Arc::new(copy.snapshot));
+                let confirmed_at_ms = copy.confirmed_at.timestamp_millis();
+                catalog.confirmed_at_ms.store(confirmed_at_ms, Ordering::Relaxed);
+            }
+            Ok(false) => tracing::info!("the copy on disk is of another database, or an older one"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(
+                    error,
+                    "the database does not tell whether the copy on disk is its own"
+                );
+            }
+        }
+    }
+
+    /// Waits until there is a catalog to answer from: one that was recalled, or else the database's, as
+    /// long as there is patience.
+    pub async fn answerable(&self) {
+        if self.app.catalog.snapshot().is_read() {
+            return;
+        }
         let before = self.app.catalog.confirmed_at();
         let confirmed = async {
             while self.app.catalog.confirmed_at() == before {
@@ -272,14 +301,18 @@ async fn connect(database: &Database) -> anyhow::Result<Db> {
 
 /// The catalog as it was when the database last confirmed it; `None` when there is no copy that can be read.
 fn copy_on_disk(config: &Config) -> Option<Arc<Catalog>> {
-    let copy = disk::read(&setup::disk_copy(config)).unwrap_or_else(|error| {
-        tracing::warn!(error = format!("{error:#}"), "the copy of the catalog is of no use");
-        None
-    })?;
+    let copy = copy_at(&setup::disk_copy(config))?;
     let catalog = Catalog::new(copy.snapshot);
     catalog.confirmed_at_ms.store(copy.confirmed_at.timestamp_millis(), Ordering::Relaxed);
     catalog.is_away.store(true, Ordering::Relaxed);
     Some(catalog)
+}
+
+fn copy_at(path: &Path) -> Option<disk::Copy> {
+    disk::read(path).unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "the copy of the catalog is of no use");
+        None
+    })
 }
 
 #[expect(

@@ -50,7 +50,7 @@ pub async fn readyz(State(web): State<Web>) -> (StatusCode, Json<Value>) {
         "database": if is_confirmed { "up" } else { "down" },
         "catalog": {
             "entities": snapshot.len(),
-            "revision": snapshot.revision(),
+            "revision": snapshot.revision().number,
             "age_s": age_s,
         },
     });
@@ -64,7 +64,7 @@ pub async fn metrics(State(web): State<Web>) -> Result<String, StatusCode> {
     let snapshot = catalog.snapshot();
     let age_s = catalog.age_s(now());
     metrics::gauge!("idp_catalog_entities").set(snapshot.len() as f64);
-    metrics::gauge!("idp_catalog_revision").set(snapshot.revision() as f64);
+    metrics::gauge!("idp_catalog_revision").set(snapshot.revision().number as f64);
     metrics::gauge!("idp_catalog_age_seconds").set(age_s.unwrap_or(0) as f64);
     let is_up = web.app.db.load().is_some() && age_s.is_none();
     metrics::gauge!("idp_database_up").set(if is_up { 1.0 } else { 0.0 });

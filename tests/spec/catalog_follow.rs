@@ -158,7 +158,7 @@ async fn the_copy_of_another_database_is_not_mixed_in() {
     here.write("a.yaml", &component("pay", "restored"));
     here.import(&this.pool).await;
     replica.until_owned("pay", "restored").await;
-    assert_eq!(replica.catalog.snapshot().revision(), 1);
+    assert_eq!(replica.catalog.snapshot().revision().number, 1);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod directory;
 mod documents;
 mod egress;
 mod git_source;
+mod graph;
 mod hostile_answers;
 mod hostile_files;
 mod hostile_logs;

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
+use futures_util::TryStreamExt;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Step, step};
-use crate::catalog::flow::all_aliases;
+use crate::catalog::flow::{all_aliases, load_whole};
 use crate::catalog::snapshot::disk;
 use crate::catalog::{Catalog, EntityRef, Snapshot, store};
 
@@ -72,7 +73,7 @@ struct Follower {
     db: PgPool,
     catalog: Arc<Catalog>,
     aliases: watch::Receiver<Vec<(String, EntityRef)>>,
-    /// Those that the current snapshot was built with; `None` as long as it may be another database's.
+    /// Those that the current snapshot was built with; `None` before the database was asked.
     used_aliases: Option<Vec<(String, EntityRef)>>,
     disk_copy: PathBuf,
     poll: Duration,
@@ -114,31 +115,31 @@ impl Follower {
         let current = self.catalog.snapshot();
         let mut tx = self.db.begin().await?;
         store::read_one_moment(&mut tx).await?;
-        let revision = store::revision(&mut tx).await?;
-        let is_ours = self.used_aliases.is_some();
-        let next = match step(is_ours.then(|| current.revision()), revision) {
+        let newest = store::revision(&mut tx).await?;
+        let is_ours = store::was_at(&mut tx, current.revision()).await?;
+        let ours = is_ours.then(|| current.revision().number);
+        let next = match step(ours, newest.number) {
             Step::Stay if self.used_aliases.as_ref() == Some(&aliases) => None,
             Step::Stay => {
                 let aliases = all_aliases(&mut tx, &aliases).await?;
-                let next = move || current.next(Vec::new(), &[], &aliases, revision);
-                Some(spawn_blocking(next).await)
+                let next = move || current.next(Vec::new(), &[], &aliases, newest);
+                Some(off_the_answers(next).await?)
             }
             Step::Since(ours) => {
-                let changed = store::entities_since(&mut tx, ours).await?;
+                let changed = store::entities_since(&mut tx, ours).try_collect().await?;
                 let removed = store::removed_since(&mut tx, ours).await?;
                 let aliases = all_aliases(&mut tx, &aliases).await?;
-                let next = move || current.next(changed, &removed, &aliases, revision);
-                Some(spawn_blocking(next).await)
+                let next = move || current.next(changed, &removed, &aliases, newest);
+                Some(off_the_answers(next).await?)
             }
             Step::Whole => {
-                let entities = store::entities_since(&mut tx, -1).await?;
                 let aliases = all_aliases(&mut tx, &aliases).await?;
-                Some(spawn_blocking(move || Snapshot::build(entities, &aliases, revision)).await)
+                Some(load_whole(&mut tx, aliases, newest).await?)
             }
         };
         tx.commit().await?;
         if let Some(next) = next {
-            self.catalog.current.store(Arc::new(next.context("building the snapshot broke off")?));
+            self.catalog.current.store(Arc::new(next));
             self.copy_at.get_or_insert(Instant::now() + COPY_AFTER);
         }
         self.used_aliases = Some(aliases);
@@ -156,6 +157,13 @@ impl Follower {
             tracing::error!(error, "could not write the copy of the catalog");
         }
     }
+}
+
+/// Builds a snapshot where nobody waits for an answer.
+async fn off_the_answers(
+    next: impl FnOnce() -> Snapshot + Send + 'static,
+) -> anyhow::Result<Snapshot> {
+    spawn_blocking(next).await.context("building the snapshot broke off")
 }
 
 /// Two connections of our own: while the others wait for a database that is away, for longer and

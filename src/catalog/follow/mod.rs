@@ -24,8 +24,8 @@ pub enum Step {
 
 /// What brings a snapshot at revision `ours` to the database's revision `theirs`.
 ///
-/// `ours` is `None` when the snapshot may be another database's: a copy from disk. A lower number in the
-/// database is a database that was restored.
+/// `ours` is `None` when the database was never in the snapshot's state: it is another one, or was restored.
+/// So is one with a lower number.
 pub fn step(ours: Option<i64>, theirs: i64) -> Step {
     match ours {
         Some(ours) if ours == theirs => Step::Stay,

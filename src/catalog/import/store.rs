@@ -270,9 +270,17 @@ pub async fn lost_claims(db: &mut PgConnection, source_id: i32) -> sqlx::Result<
 
 /// Counts the catalog's revision up. Others who change it wait until the transaction ends.
 pub async fn next_revision(db: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar("update idp.catalog_revision set revision = revision + 1 returning revision")
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar(
+        "with next as (
+            update idp.catalog_revision set revision = revision + 1 returning revision
+         )
+         insert into idp.catalog_mark (revision)
+         select revision from next
+         on conflict (revision) do update set mark = excluded.mark
+         returning revision",
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Tells every process, once the transaction is committed, that there is a new revision.

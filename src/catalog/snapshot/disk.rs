@@ -1,7 +1,7 @@
 //! The snapshot's copy on disk: a restart answers from it while the database is away.
 //!
 //! ```text
-//! "idp catalog 1\n" │ head: length, Head │ entity: length, StoredEntity │ … │ SHA-256 of all before
+//! "idp catalog 2\n" │ head: length, Head │ entity: length, StoredEntity │ … │ SHA-256 of all before
 //! ```
 //! Lengths are four bytes, the lowest first; the rest is postcard.
 
@@ -15,17 +15,17 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::Snapshot;
+use super::{Revision, Snapshot};
 use crate::catalog::{EntityRef, StoredEntity};
 
-const FORMAT: &[u8] = b"idp catalog 1\n";
+const FORMAT: &[u8] = b"idp catalog 2\n";
 
 /// Far more than a descriptor may have; a longer one means that the file is damaged.
 const PART_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
-    revision: i64,
+    revision: Revision,
     /// When the database confirmed it last, in ms since 1970.
     confirmed_at_ms: i64,
     aliases: Vec<(String, EntityRef)>,
@@ -71,7 +71,7 @@ fn write_all(path: &Path, snapshot: &Snapshot, confirmed_at: DateTime<Utc>) -> a
     write_part(
         &mut out,
         &Head {
-            revision: snapshot.revision,
+            revision: snapshot.revision.clone(),
             confirmed_at_ms: confirmed_at.timestamp_millis(),
             aliases: snapshot.aliases().collect(),
             entities: snapshot.len() as u64,
@@ -112,18 +112,22 @@ fn read_all(file: File) -> anyhow::Result<Copy> {
     input.read_exact(&mut format)?;
     ensure!(format == FORMAT, "it is of another format");
     let head: Head = read_part(&mut input)?;
-    let mut entities: Vec<StoredEntity> = Vec::new();
-    for _ in 0..head.entities {
-        entities.push(read_part(&mut input)?);
+    let Some(confirmed_at) = DateTime::from_timestamp_millis(head.confirmed_at_ms) else {
+        bail!("it is of no time");
+    };
+    let mut broken = None;
+    let parts = (0..head.entities).map_while(|_| {
+        let part: anyhow::Result<StoredEntity> = read_part(&mut input);
+        part.map_err(|error| broken = Some(error)).ok()
+    });
+    let snapshot = Snapshot::build(parts, &head.aliases, head.revision);
+    if let Some(error) = broken {
+        return Err(error);
     }
     let Hashed { mut inner, hash } = input;
     let mut written = Vec::new();
     inner.read_to_end(&mut written)?;
     ensure!(written == hash.finalize().as_slice(), "its checksum is another");
-    let Some(confirmed_at) = DateTime::from_timestamp_millis(head.confirmed_at_ms) else {
-        bail!("it is of no time");
-    };
-    let snapshot = Snapshot::build(entities, &head.aliases, head.revision);
     Ok(Copy { snapshot, confirmed_at })
 }
 

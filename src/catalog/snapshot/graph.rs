@@ -72,6 +72,11 @@ impl Rows {
         self.starts.len().saturating_sub(1)
     }
 
+    pub fn shrink(&mut self) {
+        self.starts.shrink_to_fit();
+        self.edges.shrink_to_fit();
+    }
+
     /// Each edge also at its other end, by kind and node, each once.
     pub fn both_ways(&self, nodes: usize) -> Rows {
         let mut starts = vec![0u32; nodes + 1];
@@ -104,7 +109,7 @@ impl Rows {
             let mut last = None;
             rows.push(row.iter().copied().filter(|edge| last.replace(*edge) != Some(*edge)));
         }
-        rows.edges.shrink_to_fit();
+        rows.shrink();
         rows
     }
 }
@@ -220,7 +225,7 @@ impl<F: Fn(u32) -> Sort> Walk<'_, F> {
 
     /// Whoever depends on an API that `at` provides depends on `at`.
     fn pass_to_consumers(&mut self, at: u32, provided: Edge) {
-        if !self.passed.mark(provided.node()) {
+        if (self.sort)(provided.node()) != Sort::Api || !self.passed.mark(provided.node()) {
             return;
         }
         let depth = self.tree[at as usize].depth;

@@ -14,11 +14,16 @@ mod search;
 mod typed;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::entity::Entity;
@@ -105,10 +110,25 @@ pub enum Resolution<'a> {
     Unknown(Vec<&'a Entity>),
 }
 
+/// A state of the catalog.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    pub number: i64,
+    /// What tells it from the same number in another database, or in this one before it was restored;
+    /// `None` for a state that no database is known to have had.
+    pub mark: Option<String>,
+}
+
+impl From<i64> for Revision {
+    fn from(number: i64) -> Revision {
+        Revision { number, mark: None }
+    }
+}
+
 /// Immutable: one revision of the catalog.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    revision: i64,
+    revision: Revision,
     nodes: Vec<Node>,
     /// By canonical reference, those that nobody describes as well.
     references: Index,
@@ -156,6 +176,10 @@ const CONFIRMED_WITHIN_S: i64 = 45;
 
 /// The revision before the first; the database counts from 0.
 const UNREAD: i64 = -1;
+
+/// So many entities go from one thread to another at once, and so many times that many wait there.
+const BATCH: usize = 256;
+const BATCHES_AHEAD: usize = 16;
 
 /// What a bare target may be, best first.
 const BARE_KINDS: [&str; 3] = ["component", "resource", "api"];
@@ -214,22 +238,37 @@ impl<'a> Target<'a> {
 impl Snapshot {
     /// What there is until the catalog is read for the first time.
     pub fn unread() -> Snapshot {
-        Snapshot { revision: UNREAD, ..Snapshot::default() }
+        Snapshot { revision: UNREAD.into(), ..Snapshot::default() }
     }
 
     /// Whether the catalog was read: only then can be said what is not in it.
     pub fn is_read(&self) -> bool {
-        self.revision != UNREAD
+        self.revision.number != UNREAD
     }
 
     /// `aliases` are (what people say, reference), from the settings and from administrators; of two meanings
-    /// the first holds.
+    /// the first holds. Of an entity that comes twice, the later one does.
+    ///
+    /// `entities` are taken one by one on a thread of their own: they may come from a file or a channel.
     pub fn build(
-        entities: Vec<StoredEntity>,
+        entities: impl IntoIterator<Item = StoredEntity, IntoIter: Send>,
         aliases: &[(String, EntityRef)],
-        revision: i64,
+        revision: impl Into<Revision>,
     ) -> Snapshot {
-        Snapshot::of(described(entities), aliases, revision)
+        let mut entities = entities.into_iter();
+        thread::scope(|scope| {
+            let (send, receive) = sync_channel(BATCHES_AHEAD);
+            scope.spawn(move || {
+                let mut interner = Interner::default();
+                loop {
+                    let batch = described(entities.by_ref().take(BATCH), &mut interner);
+                    if batch.is_empty() || send.send(batch).is_err() {
+                        return;
+                    }
+                }
+            });
+            Snapshot::of(receive.into_iter().flatten(), aliases, revision.into())
+        })
     }
 
     /// The next snapshot: `changed` replace or add, `removed` go.
@@ -238,9 +277,10 @@ impl Snapshot {
         changed: Vec<StoredEntity>,
         removed: &[EntityRef],
         aliases: &[(String, EntityRef)],
-        revision: i64,
+        revision: impl Into<Revision>,
     ) -> Snapshot {
-        let changed = described(changed);
+        let revision = revision.into();
+        let changed = described(changed, &mut Interner::default());
         if self.drift + changed.len() + removed.len() > self.len() / 8 {
             return self.anew(changed, removed, aliases, revision);
         }
@@ -267,14 +307,14 @@ impl Snapshot {
                 None => next.said.push(self.said.of(node).iter().copied()),
             }
         }
-        next.connect();
+        next.near = next.connected();
         let vocabulary = self.vocabulary.next(&touched, |node| next.record(node));
         next.vocabulary = vocabulary.unwrap_or_else(|| next.words());
         next
     }
 
-    pub fn revision(&self) -> i64 {
-        self.revision
+    pub fn revision(&self) -> &Revision {
+        &self.revision
     }
 
     pub fn len(&self) -> usize {
@@ -401,38 +441,53 @@ impl Snapshot {
         teams
     }
 
-    fn of(described: Vec<Described>, aliases: &[(String, EntityRef)], revision: i64) -> Snapshot {
+    fn of(
+        described: impl IntoIterator<Item = Described>,
+        aliases: &[(String, EntityRef)],
+        revision: Revision,
+    ) -> Snapshot {
         let mut snapshot = Snapshot { revision, aliases: by_word(aliases), ..Snapshot::default() };
-        let mut rows = Vec::with_capacity(described.len());
+        // In the order in which entities come, which is not that of nodes: a target may come first.
+        let mut edges: Vec<Edge> = Vec::new();
+        let mut rows: HashMap<u32, Range<usize>> = HashMap::new();
         for Described { record, relations } in described {
             let node = snapshot.node_or_new(&record.entity.reference);
-            if rows.len() <= node as usize {
-                rows.resize_with(node as usize + 1, Vec::new);
-            } else {
-                // Twice in the input: the later one holds.
-                snapshot.forget(node);
-            }
+            snapshot.forget(node);
             snapshot.learn(node, record);
-            rows[node as usize] = relations;
+            let start = edges.len();
+            edges.extend(relations.iter().map(|relation| snapshot.edge(relation)));
+            rows.insert(node, start..edges.len());
         }
-        for relations in rows {
-            let row: Vec<Edge> = relations.iter().map(|it| snapshot.edge(it)).collect();
-            snapshot.said.push(row);
+        for node in 0..snapshot.nodes.len() as u32 {
+            let row = rows.remove(&node).unwrap_or_default();
+            snapshot.said.push(edges[row].iter().copied());
         }
+        drop(edges);
+        let (vocabulary, near) = thread::scope(|scope| {
+            let vocabulary = scope.spawn(|| snapshot.words());
+            let near = snapshot.connected();
+            (vocabulary.join(), near)
+        });
+        snapshot.vocabulary = vocabulary.unwrap_or_else(|panic| resume_unwind(panic));
+        snapshot.near = near;
         snapshot.sort_all();
-        snapshot.connect();
-        snapshot.vocabulary = snapshot.words();
         snapshot.drift = 0;
+        snapshot.shrink();
+        snapshot
+    }
+
+    fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.said.shrink();
         for index in [
-            &mut snapshot.references,
-            &mut snapshot.names,
-            &mut snapshot.titles,
-            &mut snapshot.skeletons,
-            &mut snapshot.handles,
+            &mut self.references,
+            &mut self.names,
+            &mut self.titles,
+            &mut self.skeletons,
+            &mut self.handles,
         ] {
             index.shrink();
         }
-        snapshot
     }
 
     /// All of it built again, entities that stayed the same shared.
@@ -441,26 +496,26 @@ impl Snapshot {
         changed: Vec<Described>,
         removed: &[EntityRef],
         aliases: &[(String, EntityRef)],
-        revision: i64,
+        revision: Revision,
     ) -> Snapshot {
         let mut gone = vec![false; self.nodes.len()];
         let changes = changed.iter().map(|it| &it.record.entity.reference).chain(removed);
         for node in changes.filter_map(|reference| self.node(reference)) {
             gone[node as usize] = true;
         }
-        let mut described: Vec<Described> = Vec::with_capacity(self.len() + changed.len());
-        for (node, known) in self.nodes.iter().enumerate() {
-            if let (Node::Known(record), false) = (known, gone[node]) {
-                let relations = self.stored_relations(node as u32);
-                described.push(Described { record: record.clone(), relations });
+        let same = self.nodes.iter().zip(0..).filter(|(_, node)| !gone[*node as usize]);
+        let same = same.filter_map(|(known, node)| match known {
+            Node::Known(record) => {
+                let relations = self.stored_relations(node);
+                Some(Described { record: record.clone(), relations })
             }
-        }
-        described.extend(changed);
-        Snapshot::of(described, aliases, revision)
+            Node::Missing(_) => None,
+        });
+        Snapshot::of(same.chain(changed), aliases, revision)
     }
 
     /// A snapshot with the same nodes, relations and words still to come.
-    fn shared(&self, aliases: &[(String, EntityRef)], revision: i64) -> Snapshot {
+    fn shared(&self, aliases: &[(String, EntityRef)], revision: Revision) -> Snapshot {
         Snapshot {
             revision,
             nodes: self.nodes.clone(),
@@ -528,12 +583,13 @@ impl Snapshot {
         Edge::new(edge.kind(), meant.unwrap_or(edge.node()))
     }
 
-    fn connect(&mut self) {
+    /// All relations at both their ends, bare targets resolved.
+    fn connected(&self) -> Rows {
         let mut resolved = Rows::default();
         for node in 0..self.nodes.len() as u32 {
             resolved.push(self.said.of(node).iter().map(|edge| self.resolved(*edge)));
         }
-        self.near = resolved.both_ways(self.nodes.len());
+        resolved.both_ways(self.nodes.len())
     }
 
     fn words(&self) -> Vocabulary {
@@ -627,15 +683,15 @@ fn each_key(record: &Record, mut key: impl FnMut(Which, &str)) {
     }
 }
 
-fn described(entities: Vec<StoredEntity>) -> Vec<Described> {
-    let mut interner = Interner::default();
-    let mut described = Vec::with_capacity(entities.len());
-    for mut stored in entities {
+fn described(
+    entities: impl IntoIterator<Item = StoredEntity>,
+    interner: &mut Interner,
+) -> Vec<Described> {
+    let described = entities.into_iter().map(|mut stored| {
         let relations = std::mem::take(&mut stored.relations);
-        let record = Arc::new(Record::read(stored, &mut interner));
-        described.push(Described { record, relations });
-    }
-    described
+        Described { record: Arc::new(Record::read(stored, interner)), relations }
+    });
+    described.collect()
 }
 
 /// Of two meanings the first holds.

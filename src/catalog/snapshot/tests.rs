@@ -190,7 +190,7 @@ fn a_name_in_other_letters_is_told_apart() {
 #[test]
 fn what_looks_like_a_name_is_offered_and_is_never_an_answer() {
     let entities = ["component:common-form", "component:common-fork", "component:form-0"];
-    let catalog = Snapshot::build(entities.map(|it| stored(it, &[])).into(), &[], 1);
+    let catalog = Snapshot::build(entities.map(|it| stored(it, &[])), &[], 1);
     for (typed, name) in [("cornrnon-forrn", "common-form"), ("form-O", "form-0")] {
         let Resolution::Unknown(closest) = catalog.resolve(typed, &[]) else {
             panic!("{typed} was taken for a name")
@@ -233,7 +233,7 @@ fn the_next_snapshot_differs_by_what_changed_alone() {
     ];
     let removed = [EntityRef::new("component", "default", "checkout")];
     let next = shop.next(changed, &removed, &[], 8);
-    assert_eq!((next.revision(), next.len()), (8, shop.len()));
+    assert_eq!((next.revision().number, next.len()), (8, shop.len()));
     assert!(next.find("component:default/checkout").is_none());
     assert!(matches!(next.resolve("new", &[]), Resolution::One(_)));
     assert!(matches!(next.resolve("the till", &[]), Resolution::Unknown(_)));
@@ -276,7 +276,7 @@ fn depending(count: usize, edges: &[(usize, usize)]) -> Snapshot {
         let said: Vec<&str> = said.get(&number).into_iter().flatten().map(String::as_str).collect();
         stored(&format!("component:c{number}"), &said)
     });
-    Snapshot::build(entities.collect(), &[], 1)
+    Snapshot::build(entities, &[], 1)
 }
 
 /// The plainest way to say it.
@@ -333,4 +333,124 @@ fn a_chain_and_a_fan_of_a_hundred_thousand_are_walked() {
     let hub = snapshot.find("component:default/c0").unwrap();
     let reach = snapshot.dependents(hub, &Filter::default(), 0, 5);
     assert_eq!((reach.total, reach.direct, reach.page.len()), (many - 1, many - 1, 5));
+}
+
+/// References that the changes below are about; two of one name, and one that nobody describes.
+const CHANGING: [&str; 8] = [
+    "component:a",
+    "api:b",
+    "resource:c",
+    "system:d",
+    "group:e",
+    "component:f",
+    "resource:f",
+    "component:nobody",
+];
+
+/// What an entity says anew; `None` when it goes.
+type Said = Option<(Vec<(usize, usize, bool)>, Option<&'static str>)>;
+
+/// So many that a few changes do not make the next snapshot from scratch, and many changes do.
+fn unchanging() -> Vec<StoredEntity> {
+    (0..120)
+        .map(|it| stored(&format!("component:still{it}"), &["dependsOn ?component:f"]))
+        .collect()
+}
+
+fn changing(reference: &str, said: &Said) -> Option<StoredEntity> {
+    let (relations, title) = said.as_ref()?;
+    let relations = relations.iter().map(|(kind, target, bare)| {
+        let kind = RelationKind::ALL[*kind].word();
+        let target = CHANGING[*target];
+        match bare {
+            true => format!("{kind} ?component:{}", target.split(':').nth(1).unwrap()),
+            false => format!("{kind} {target}"),
+        }
+    });
+    let relations: Vec<String> = relations.collect();
+    let entity = stored(reference, &relations.iter().map(String::as_str).collect::<Vec<_>>());
+    let Some(title) = title else { return Some(entity) };
+    let metadata = serde_json::json!({
+        "title": title,
+        "description": format!("it is {title}"),
+        "annotations": {"slack.com/channel": title},
+    });
+    Some(with_metadata(entity, metadata))
+}
+
+/// Everything that a catalog says when it is asked everything.
+fn answers(snapshot: &Snapshot) -> Vec<String> {
+    let references = |them: Vec<&Entity>| -> Vec<String> {
+        them.iter().map(|it| it.reference.to_string()).collect()
+    };
+    let mut said = Vec::new();
+    for entity in snapshot.entities() {
+        said.push(format!("{entity:?} {:?}", snapshot.said_relations(entity)));
+        for kind in RelationKind::ALL {
+            let related = snapshot.related(entity, kind);
+            let related: Vec<&EntityRef> = related.iter().map(Target::reference).collect();
+            said.push(format!("{kind:?} {related:?}"));
+        }
+        for reach in [Snapshot::dependents, Snapshot::dependencies] {
+            let Reach { page, total, direct, teams, missing } =
+                reach(snapshot, entity, &Filter::default(), 0, usize::MAX);
+            let page = page.iter().map(|it| (it.entity.reference.as_str(), it.depth));
+            let teams = teams.iter().map(|(team, count)| (team.map(|it| it.reference()), count));
+            let (page, teams) = (page.collect::<Vec<_>>(), teams.collect::<Vec<_>>());
+            said.push(format!("{page:?} {total} {direct} {teams:?} {missing:?}"));
+        }
+    }
+    for typed in ["a", "f", "still7", "stil7", "nobody", "Tills", "tils", "money", "it is", "s"] {
+        let (found, total) = snapshot.search(typed, &Filter::default(), 0, 20);
+        said.push(format!("{typed} {total} {:?}", references(found)));
+        said.push(match snapshot.resolve(typed, &[]) {
+            Resolution::One(it) => it.reference.to_string(),
+            Resolution::Several(them) => format!("several {:?}", references(them)),
+            Resolution::Unknown(closest) => format!("unknown {:?}", references(closest)),
+        });
+        said.push(format!("{:?}", references(snapshot.in_channel("C1", Some(typed)))));
+    }
+    let kind = Filter { kind: Some("component".into()), ..Filter::default() };
+    said.push(format!("{:?}", references(snapshot.list(&kind, 0, usize::MAX).0)));
+    said
+}
+
+fn saying() -> impl Strategy<Value = Said> {
+    let relation = (0..RelationKind::ALL.len(), 0..CHANGING.len(), any::<bool>());
+    let titles = prop_oneof![Just(None), Just(Some("Tills")), Just(Some("Money"))];
+    proptest::option::weighted(0.75, (proptest::collection::vec(relation, 0..4), titles))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_next_snapshot_is_the_one_built_anew(
+        steps in proptest::collection::vec(
+            proptest::collection::btree_map(0..CHANGING.len() - 1, saying(), 1..4),
+            1..8,
+        ),
+    ) {
+        let mut snapshot = Snapshot::build(unchanging(), &[], 0);
+        let mut current: BTreeMap<usize, StoredEntity> = BTreeMap::new();
+        for step in steps {
+            let mut changed = Vec::new();
+            let mut removed = Vec::new();
+            for (number, said) in step {
+                match changing(CHANGING[number], &said) {
+                    Some(entity) => {
+                        current.insert(number, entity.clone());
+                        changed.push(entity);
+                    }
+                    None if current.remove(&number).is_some() => {
+                        removed.push(EntityRef::parse(CHANGING[number], None, "default").unwrap());
+                    }
+                    None => {}
+                }
+            }
+            snapshot = snapshot.next(changed, &removed, &[], 0);
+            let all = unchanging().into_iter().chain(current.values().cloned());
+            let anew = Snapshot::build(all.collect::<Vec<_>>(), &[], 0);
+            prop_assert_eq!(answers(&snapshot), answers(&anew));
+        }
+    }
 }
