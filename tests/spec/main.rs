@@ -29,6 +29,7 @@ mod graph;
 mod hostile_answers;
 mod hostile_files;
 mod hostile_logs;
+mod hostile_names;
 mod hostile_paths;
 mod hostile_slack;
 mod hostile_text;
