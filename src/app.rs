@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{self, Person};
 use crate::catalog::{Catalog, Snapshot};
 use crate::commands::flow::{self, Means};
-use crate::commands::parse::parse;
+use crate::commands::parse::{begun, parse};
 use crate::commands::recent::{Key, Recent};
 use crate::commands::resolve::Question;
 use crate::commands::unanswered::Unanswered;
-use crate::commands::{CommandSet, reply};
-use crate::conversation::{Click, Invocation, Reply};
-use crate::error::{Error, Result};
+use crate::commands::{CommandSet, completion, form, reply};
+use crate::conversation::{Click, Form, Invocation, Query, Reply, Suggestion};
+use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
 use crate::portal::Settings;
 use crate::postgres::Db;
@@ -123,6 +123,32 @@ impl App {
     pub async fn click(&self, click: Click) -> Reply {
         let Click { speaker, address, words } = click;
         self.answer(Invocation { speaker, address, text: words }).await
+    }
+
+    /// The form of the command that `words` begin, with what they give of it; `None` where there is nothing to ask.
+    ///
+    /// # Errors
+    /// Words that begin with no command.
+    pub fn form(&self, words: &str) -> Result<Option<Form>> {
+        Ok(form::form(&begun(&self.commands.load(), words)?))
+    }
+
+    /// The words that the form of `command` says, filled in with names of fields and their values.
+    ///
+    /// # Errors
+    /// A command that is no longer there.
+    pub fn filled(&self, command: &str, values: &[(String, String)]) -> Result<String> {
+        let commands = self.commands.load();
+        let command = commands.find(command).ok_or_else(|| Refusal::UnknownCommand {
+            name: command.to_string(),
+            closest: Vec::new(),
+        })?;
+        Ok(form::words(command, values))
+    }
+
+    /// What fits the field that someone is filling in, best first; at most 25.
+    pub fn suggestions(&self, query: &Query) -> Vec<Suggestion> {
+        completion::suggest(&self.commands.load(), &self.catalog.snapshot(), query)
     }
 
     fn heard(&self, invocation: &Invocation) -> Heard {

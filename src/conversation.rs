@@ -51,6 +51,55 @@ pub struct Click {
     pub words: String,
 }
 
+/// What a command still needs, asked all at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// The name of the command.
+    pub command: String,
+    /// What it answers, in a few words.
+    pub title: String,
+    /// At least one.
+    pub fields: Vec<Field>,
+}
+
+/// One thing that a form asks for: an argument or an option of its command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    pub name: String,
+    pub input: Input,
+    pub required: bool,
+    /// What is filled in already.
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Something that the catalog knows: suggestions follow what is typed.
+    Suggested,
+    /// One of these.
+    OneOf(Vec<String>),
+    Text,
+}
+
+/// Someone is typing the value of an argument or option, and wants to see what fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub speaker: Speaker,
+    pub command: String,
+    pub field: String,
+    pub typed: String,
+}
+
+/// A value that fits what was typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Suggestion {
+    /// What people read.
+    pub label: String,
+    /// What is given to the command.
+    pub value: String,
+}
+
 /// An answer, before any platform has had its say about how it looks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -100,9 +149,21 @@ impl Reply {
 ///
 /// Both are taken as untrusted.
 pub fn button(label: &str, words: &str) -> String {
+    command_link(label, "idp", words)
+}
+
+/// A Markdown link that platforms show as a button which opens the form of a command, with what `words` give of it
+/// filled in: `[label](<idp-form:words>)`.
+///
+/// Both are taken as untrusted.
+pub fn form_button(label: &str, words: &str) -> String {
+    command_link(label, "idp-form", words)
+}
+
+fn command_link(label: &str, scheme: &str, words: &str) -> String {
     let words: String = words.chars().filter(|it| !it.is_control()).collect();
     let destination = words.replace('\\', "\\\\").replace('<', "\\<").replace('>', "\\>");
-    format!("[{}](<idp:{destination}>)", Untrusted::from(label).to_markdown())
+    format!("[{}](<{scheme}:{destination}>)", Untrusted::from(label).to_markdown())
 }
 
 /// A Markdown link to a web page, `[label](<https://…>)`; the address itself is shown where there is no label.

@@ -29,8 +29,9 @@ pub enum Refusal {
     #[error("`{name}` could be any of {}. Choose one.", list(choices))]
     Ambiguous { name: String, choices: Vec<String>, instead: Vec<String> },
 
+    /// `given` are the words of what was given: the beginning of the call.
     #[error("`{usage}` needs `<{missing}>`.")]
-    MissingArgument { usage: String, missing: String },
+    MissingArgument { usage: String, missing: String, given: String },
 
     #[error("`{usage}` does not take `{extra}`.")]
     UnexpectedArgument { usage: String, extra: String },

@@ -1,7 +1,7 @@
 //! Markdown of our own templates, read into blocks that every platform can show.
 //!
-//! CommonMark with tables and strikethrough. HTML and images are text; links with the scheme `idp:` are
-//! buttons; links of other schemes than http and https are text. No platform's words are in here.
+//! CommonMark with tables and strikethrough. HTML and images are text; links with the schemes `idp:` and `idp-form:`
+//! are buttons; links of other schemes than http and https are text. No platform's words are in here.
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
@@ -67,6 +67,16 @@ pub struct Button {
     pub label: String,
     /// What the person says by clicking: `dependents payment-api`.
     pub words: String,
+    pub opens: Opens,
+}
+
+/// What a click on a button brings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Opens {
+    #[default]
+    Answer,
+    /// The form of the command, in which the words fill in what they give of it.
+    Form,
 }
 
 /// The deepest list or quote that is told apart from the one around it.
@@ -339,8 +349,11 @@ impl Reader {
 }
 
 fn link(destination: &str) -> Link {
-    if let Some(words) = destination.strip_prefix("idp:") {
-        return Link::Button(Button { label: String::new(), words: words.trim().to_string() });
+    for (scheme, opens) in [("idp:", Opens::Answer), ("idp-form:", Opens::Form)] {
+        if let Some(words) = destination.strip_prefix(scheme) {
+            let words = words.trim().to_string();
+            return Link::Button(Button { label: String::new(), words, opens });
+        }
     }
     match url::Url::parse(destination) {
         Ok(url) if is_web_page(&url) => Link::Web(url.into()),
@@ -362,7 +375,7 @@ fn number(level: HeadingLevel) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Untrusted, button};
+    use crate::conversation::{Untrusted, button, form_button};
 
     fn text(text: &str) -> Span {
         Span::of(text)
@@ -381,10 +394,10 @@ mod tests {
     #[test]
     fn links_to_commands_are_buttons_under_their_block() {
         let markdown =
-            format!("Owned.\n\n{} {}", button("Show", "show a"), button("Why", "path a b"));
+            format!("Owned.\n\n{} {}", button("Show", "show a"), form_button("Why", "path a"));
         let buttons = vec![
-            Button { label: "Show".into(), words: "show a".into() },
-            Button { label: "Why".into(), words: "path a b".into() },
+            Button { label: "Show".into(), words: "show a".into(), opens: Opens::Answer },
+            Button { label: "Why".into(), words: "path a".into(), opens: Opens::Form },
         ];
         assert_eq!(
             read(&markdown),

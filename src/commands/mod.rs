@@ -6,8 +6,10 @@
 //!                         the channel's own   sql and http wait    own template
 //! ```
 
+pub mod completion;
 pub mod file;
 pub mod flow;
+pub mod form;
 pub mod lookups;
 pub mod parse;
 pub mod recent;

@@ -38,6 +38,11 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// `command`, given nothing.
+    pub fn empty(command: &'a Command) -> Call<'a> {
+        Call { command, given: Vec::new() }
+    }
+
     /// The value of the argument or option `name`, or the argument's default.
     pub fn get(&self, name: &str) -> Option<&str> {
         let given = self.given.iter().find(|(given, _)| *given == name);
@@ -118,11 +123,11 @@ pub fn parse<'a>(
     let text = clean(text);
     let words = split(&text);
     let Some(first) = words.first() else {
-        return commands.find("help").map(called).ok_or_else(|| not_understood(&text, Vec::new()));
+        return commands.find("help").map(Call::empty).ok_or_else(|| not_understood(&text, Vec::new()));
     };
     let named = (!first.is_quoted).then(|| commands.find(&first.text.to_lowercase())).flatten();
     let fit = match named {
-        Some(command) => fill(command, &words[1..], Surplus::Refused),
+        Some(command) => fill(command, &words[1..], Fit::Exact),
         None => Err(unknown(commands, snapshot, &text, &words)),
     };
     if fit.is_ok() {
@@ -133,13 +138,9 @@ pub fn parse<'a>(
     }
     match named {
         // `owner Payment API` is a title of two words.
-        Some(command) => fill(command, &words[1..], Surplus::Joined).or(fit),
+        Some(command) => fill(command, &words[1..], Fit::Joined).or(fit),
         None => alone(commands, snapshot, &words).map_or(fit, Ok),
     }
-}
-
-fn called(command: &Command) -> Call<'_> {
-    Call { command, given: Vec::new() }
 }
 
 /// The question without what stands around it: the bot's mention, odd quotes, the question mark.
@@ -212,17 +213,32 @@ fn quoted_word(rest: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-/// What becomes of more words than a command takes.
-#[derive(Clone, Copy, PartialEq)]
-enum Surplus {
-    Refused,
-    /// They are one name of several words, where the command takes one.
-    Joined,
+/// The call that `text` begins: what it leaves out is still to be given.
+///
+/// # Errors
+/// A refusal of words that begin with no command, or that none would take.
+pub fn begun<'a>(commands: &'a CommandSet, text: &str) -> Result<Call<'a>, Refusal> {
+    let text = clean(text);
+    let words = split(&text);
+    let named = words.first().and_then(|first| commands.find(&first.text.to_lowercase()));
+    let command = named.ok_or_else(|| not_understood(&text, Vec::new()))?;
+    fill(command, &words[1..], Fit::Begun)
 }
 
-fn fill<'a>(command: &'a Command, words: &[Word], surplus: Surplus) -> Result<Call<'a>, Refusal> {
+/// What becomes of more words than a command takes, and of fewer.
+#[derive(Clone, Copy, PartialEq)]
+enum Fit {
+    /// They are refused.
+    Exact,
+    /// More are one name of several words, where the command takes one.
+    Joined,
+    /// Fewer are a beginning.
+    Begun,
+}
+
+fn fill<'a>(command: &'a Command, words: &[Word], fit: Fit) -> Result<Call<'a>, Refusal> {
     let mut positional: Vec<&str> = Vec::new();
-    let mut call = called(command);
+    let mut call = Call::empty(command);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let option =
@@ -241,24 +257,23 @@ fn fill<'a>(command: &'a Command, words: &[Word], surplus: Surplus) -> Result<Ca
             return Err(Refusal::UnexpectedArgument { usage: command.usage(), extra });
         };
         let Some(value) = value.filter(|value| !value.is_empty()) else {
-            let missing = format!("--{name} …");
-            return Err(Refusal::MissingArgument { usage: command.usage(), missing });
+            return Err(missing(&call, format!("--{name} …")));
         };
         check_option(*known, value)?;
         call = call.with(known.word(), value);
     }
-    let joined = match (&command.arguments[..], surplus) {
-        ([only], Surplus::Joined) if only.is_name() => positional.join(" "),
+    let joined = match (&command.arguments[..], fit) {
+        ([only], Fit::Joined) if only.is_name() => positional.join(" "),
         _ => String::new(),
     };
     if !joined.is_empty() {
         positional = vec![&joined];
     }
-    place(call, &positional)
+    place(call, &positional, fit)
 }
 
 /// Gives each argument its word.
-fn place<'a>(mut call: Call<'a>, positional: &[&str]) -> Result<Call<'a>, Refusal> {
+fn place<'a>(mut call: Call<'a>, positional: &[&str], fit: Fit) -> Result<Call<'a>, Refusal> {
     let command = call.command;
     let mut left = positional;
     for argument in &command.arguments {
@@ -272,9 +287,8 @@ fn place<'a>(mut call: Call<'a>, positional: &[&str]) -> Result<Call<'a>, Refusa
                 left = others;
                 first.to_string()
             }
-            None if argument.presence == Presence::Required => {
-                let missing = argument.name.clone();
-                return Err(Refusal::MissingArgument { usage: command.usage(), missing });
+            None if argument.presence == Presence::Required && fit != Fit::Begun => {
+                return Err(missing(&call, argument.name.clone()));
             }
             None => break,
         };
@@ -287,6 +301,11 @@ fn place<'a>(mut call: Call<'a>, positional: &[&str]) -> Result<Call<'a>, Refusa
         }
         None => Ok(call),
     }
+}
+
+/// A refusal of `call`, which lacks `missing`; what it has can be taken over into a form.
+pub(super) fn missing(call: &Call<'_>, missing: String) -> Refusal {
+    Refusal::MissingArgument { usage: call.command.usage(), missing, given: call.words() }
 }
 
 impl Argument {
@@ -337,7 +356,7 @@ fn by_phrase<'a>(commands: &'a CommandSet, text: &str) -> Option<Result<Call<'a>
             Some((phrase, matched))
         });
         let (phrase, matched) = groups?;
-        let mut call = called(command);
+        let mut call = Call::empty(command);
         for name in phrase.pattern.capture_names().flatten() {
             let Some(value) = matched.name(name) else { continue };
             let (Some(name), value) = (command.parameter(name), bare(value.as_str())) else {
@@ -379,7 +398,7 @@ fn alone<'a>(commands: &'a CommandSet, snapshot: &Snapshot, words: &[Word]) -> O
     match snapshot.resolve(&name, &[]) {
         Resolution::Unknown(_) => None,
         Resolution::One(_) | Resolution::Several(_) => {
-            place(called(commands.find(SHOW)?), &[&name]).ok()
+            place(Call::empty(commands.find(SHOW)?), &[&name], Fit::Exact).ok()
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::CommandSet;
 use super::file::{Argument, ArgumentKind, Command, Lookup, Opt, Presence};
 use super::lookups::BuiltIn;
-use super::parse::{Call, shortened};
+use super::parse::{Call, missing, shortened};
 
 use crate::access::Person;
 use crate::catalog::snapshot::{Filter, Resolution};
@@ -144,10 +144,7 @@ impl<'a> Question<'a> {
         let mut own = self.snapshot.in_channel(&self.address.channel_id, channel);
         own.retain(|it| kinds.is_empty() || kinds.contains(&it.reference.kind()));
         match own[..] {
-            [] => Err(Refusal::MissingArgument {
-                usage: self.call.command.usage(),
-                missing: name.to_string(),
-            }),
+            [] => Err(missing(&self.call, name.to_string())),
             [entity] => Ok(entity),
             _ => Err(self.ambiguous(name, "this channel", &own)),
         }

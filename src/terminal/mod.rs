@@ -8,7 +8,6 @@ pub mod arguments;
 pub mod ask;
 pub mod catalog;
 pub mod check;
-pub mod completion;
 pub mod database;
 pub mod demo;
 pub mod logs;

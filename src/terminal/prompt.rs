@@ -11,8 +11,8 @@ use reedline::{
     Suggestion, default_emacs_keybindings,
 };
 
-use super::completion::{Completions, complete};
 use crate::app::App;
+use crate::commands::completion::{Completions, complete};
 
 /// How many lines the history keeps.
 const HISTORY_LINES: usize = 1_000;

@@ -20,11 +20,11 @@ use serde_json::Value;
 
 use details::Details;
 
-use super::parse::Call;
+use super::parse::{self, Call};
 use super::resolve::{self, Question};
 use crate::catalog::snapshot::Target;
 use crate::catalog::{Entity, RelationKind, Snapshot};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 
 /// The most rows one reply says: what a person takes in, and far below any platform's limit.
 pub const PAGE_ROWS: usize = 15;
@@ -106,8 +106,7 @@ fn required<'a>(question: &Question<'a>, name: &str) -> Result<&'a Entity> {
 
 /// A portal's own command may use a built-in lookup and leave out what it needs.
 fn missing(question: &Question<'_>, name: &str) -> Error {
-    let usage = question.call.command.usage();
-    Error::Refusal(Refusal::MissingArgument { usage, missing: name.to_string() })
+    Error::Refusal(parse::missing(&question.call, name.to_string()))
 }
 
 /// An entity as answers name it.

@@ -1,14 +1,21 @@
-//! What may stand at the cursor of the prompt: commands, options and their values, names of the catalog.
+//! What may stand at the cursor: commands, options and their values, names of the catalog.
 
 use std::collections::BTreeSet;
 
+use super::CommandSet;
+use super::file::{Argument, ArgumentKind, Command, Opt};
+use super::lookups::label;
+use super::parse::quoted;
+use super::resolve;
+use crate::catalog::snapshot::Filter;
 use crate::catalog::{Entity, Snapshot};
-use crate::commands::CommandSet;
-use crate::commands::file::{Argument, ArgumentKind, Command, Opt};
-use crate::commands::parse::quoted;
+use crate::conversation::{Query, Suggestion};
 
 /// The most completions that are offered at once.
 const COMPLETIONS_MAX: usize = 40;
+
+/// The most suggestions of one field. Discord takes 25, Slack 100.
+const SUGGESTIONS_MAX: usize = 25;
 
 /// What fits the word at the cursor.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,6 +43,55 @@ pub fn complete(commands: &CommandSet, snapshot: &Snapshot, typed: &str) -> Comp
     };
     let fitting = expected.into_iter().filter(|word| fits(word, begun)).take(COMPLETIONS_MAX);
     Completions { start, words: fitting.map(|word| (word, None)).collect() }
+}
+
+/// What fits the field that someone is filling in, best first; names of the catalog as [`Snapshot::search`] ranks them.
+///
+/// Nothing for a command or a field that does not exist: the commands may have changed since it was shown.
+pub fn suggest(commands: &CommandSet, snapshot: &Snapshot, query: &Query) -> Vec<Suggestion> {
+    let Some(command) = commands.find(&query.command) else { return Vec::new() };
+    let option = command.options.iter().copied().find(|it| it.word() == query.field);
+    let kind = match (command.argument(&query.field).map(|it| &it.kind), option) {
+        (Some(ArgumentKind::Entity | ArgumentKind::Text), _) => None,
+        (Some(ArgumentKind::Team), _) | (None, Some(Opt::Team)) => Some("group"),
+        (Some(ArgumentKind::User), _) => Some("user"),
+        _ => return few(commands, snapshot, command, query),
+    };
+    let filter = Filter { kind: kind.map(str::to_string), ..Filter::default() };
+    let typed = query.typed.trim();
+    let found = match typed.is_empty() {
+        true => snapshot.list(&filter, 0, SUGGESTIONS_MAX).0,
+        false => snapshot.search(typed, &filter, 0, SUGGESTIONS_MAX).0,
+    };
+    let suggestion = |entity: &Entity| {
+        let value = resolve::words(snapshot, entity);
+        let label = label(entity);
+        let label = match label == *value {
+            true => format!("{value} · {}", entity.kind),
+            false => format!("{label} ({value}) · {}", entity.kind),
+        };
+        Suggestion { label, value }
+    };
+    found.into_iter().map(suggestion).collect()
+}
+
+/// The few values that a field takes, those that contain what was typed.
+fn few(
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    command: &Command,
+    query: &Query,
+) -> Vec<Suggestion> {
+    let typed = query.typed.trim().to_lowercase();
+    let option = command.options.iter().copied().find(|it| it.word() == query.field);
+    let all = match (command.argument(&query.field), option) {
+        (Some(argument), _) => taken(commands, snapshot, argument),
+        (None, Some(option)) => values(snapshot, option),
+        (None, None) => BTreeSet::new(),
+    };
+    let fitting = all.into_iter().filter(|value| value.to_lowercase().contains(&typed));
+    let suggestion = |value: String| Suggestion { label: value.clone(), value };
+    fitting.take(SUGGESTIONS_MAX).map(suggestion).collect()
 }
 
 /// What `command` takes where `given` is typed already and `begun` is being typed.
