@@ -69,8 +69,11 @@ mod tests {
     fn a_form_asks_for_what_the_words_leave_out() {
         let commands = CommandSet::built_in();
         let form = form(&begun(&commands, "path payment-api").unwrap()).unwrap();
-        let asked: Vec<_> =
-            form.fields.iter().map(|it| (it.name.as_str(), it.value.as_deref(), it.required)).collect();
+        let asked: Vec<_> = form
+            .fields
+            .iter()
+            .map(|it| (it.name.as_str(), it.value.as_deref(), it.required))
+            .collect();
         assert_eq!(asked, [("from", Some("payment-api"), true), ("to", None, true)]);
         assert!(form.fields.iter().all(|field| field.input == Input::Suggested));
     }

@@ -123,7 +123,10 @@ pub fn parse<'a>(
     let text = clean(text);
     let words = split(&text);
     let Some(first) = words.first() else {
-        return commands.find("help").map(Call::empty).ok_or_else(|| not_understood(&text, Vec::new()));
+        return commands
+            .find("help")
+            .map(Call::empty)
+            .ok_or_else(|| not_understood(&text, Vec::new()));
     };
     let named = (!first.is_quoted).then(|| commands.find(&first.text.to_lowercase())).flatten();
     let fit = match named {
