@@ -16,8 +16,8 @@
 //! | [`access`]       | who is who                                                       |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
-//! | [`chat`]         | the words of each platform                                       |
 //! | [`app`]          | the doors                                                        |
+//! | [`chat`]         | each platform: what it sends, what it is answered                |
 //! | [`web`]          | HTTP in                                                          |
 //! | [`terminal`]     | the command line and the prompt                                  |
 

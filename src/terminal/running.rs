@@ -22,6 +22,8 @@ use crate::catalog::flow::{self, Refresh};
 use crate::catalog::snapshot::disk;
 use crate::catalog::sources::Source;
 use crate::catalog::{Catalog, EntityRef, Snapshot};
+use crate::chat::slack::client::SlackApi;
+use crate::chat::slack::dispatcher::Dispatcher;
 use crate::config::Config;
 use crate::portal::Portal;
 use crate::portal::watch::{self, Change};
@@ -255,13 +257,17 @@ impl Running {
     /// # Errors
     /// A signing secret that anybody could sign with; an address of Slack's API that is not Slack's.
     pub fn web(&self) -> anyhow::Result<Web> {
+        let config = &self.config.slack;
+        let Some(secret) = &config.signing_secret else {
+            return Ok(Web { app: self.app.clone(), slack: None });
+        };
         let allowed_hosts = &self.app.settings.load().allowed_hosts;
-        let slack =
-            Slack::new(&self.config.slack, allowed_hosts, self.tasks.clone())?.map(Arc::new);
-        if let Some(slack) = &slack {
-            self.tasks.spawn(slack.clone().keep(self.app.clone(), self.stop.clone()));
-        }
-        Ok(Web { app: self.app.clone(), slack })
+        let api = SlackApi::new(&config.api_url, config.bot_token.clone(), allowed_hosts)?;
+        let dispatcher = Dispatcher::new(self.app.clone(), api, self.tasks.clone());
+        let dispatcher = Arc::new(dispatcher);
+        let slack = Slack::new(secret, dispatcher.clone())?;
+        self.tasks.spawn(dispatcher.keep(self.stop.clone()));
+        Ok(Web { app: self.app.clone(), slack: Some(Arc::new(slack)) })
     }
 
     fn db(&self) -> Option<Db> {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use idp::chat::slack::dispatcher::ANSWER_WITHIN;
 use idp::chat::slack::signature::SigningSecret;
-use idp::web::slack::ANSWER_WITHIN;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ async fn a_question_that_a_dead_process_took_is_answered_by_another() {
         .unwrap();
     }
     let stop = CancellationToken::new();
-    let kept = tokio::spawn(world.slack.clone().keep(world.app.clone(), stop.clone()));
+    let kept = tokio::spawn(world.dispatcher.clone().keep(stop.clone()));
     assert!(shown(&world.fake.hears().await.body).contains("is owned by Payments"));
     stop.cancel();
     kept.await.unwrap();
@@ -127,7 +127,7 @@ async fn an_answer_that_slack_could_not_take_is_sent_later() {
         .await
         .unwrap();
     let stop = CancellationToken::new();
-    let kept = tokio::spawn(world.slack.clone().keep(world.app.clone(), stop.clone()));
+    let kept = tokio::spawn(world.dispatcher.clone().keep(stop.clone()));
     let heard = world.fake.hears().await;
     assert_eq!(heard.path, "/api/chat.postMessage");
     assert!(shown(&heard.body).contains("is owned by Payments"), "{heard:?}");

@@ -12,10 +12,11 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use idp::app::App;
+use idp::chat::slack::client::SlackApi;
+use idp::chat::slack::dispatcher::{ANSWER_WITHIN, Dispatcher};
 use idp::chat::slack::signature::SigningSecret;
-use idp::config::SlackConfig;
 use idp::portal::Settings;
-use idp::web::slack::{ANSWER_WITHIN, Slack};
+use idp::web::slack::Slack;
 use idp::web::{self, Web, server};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct World {
     pub app: Arc<App>,
     pub fresh: Fresh,
-    pub slack: Arc<Slack>,
+    pub dispatcher: Arc<Dispatcher>,
     pub address: SocketAddr,
     pub fake: FakeSlack,
     pub stop: CancellationToken,
@@ -79,8 +80,8 @@ impl World {
         })
         .await;
         let (app, stop) = (Arc::new(app), CancellationToken::new());
-        let (slack, address) = process(&app, &fake, answer_within, &stop).await;
-        World { app, fresh, slack, address, fake, stop, next: AtomicU64::new(1) }
+        let (dispatcher, address) = process(&app, &fake, answer_within, &stop).await;
+        World { app, fresh, dispatcher, address, fake, stop, next: AtomicU64::new(1) }
     }
 
     /// Where another process listens, on the same database, which remembers nothing of what this one took.
@@ -145,19 +146,17 @@ async fn process(
     fake: &FakeSlack,
     answer_within: Duration,
     stop: &CancellationToken,
-) -> (Arc<Slack>, SocketAddr) {
-    let config = SlackConfig {
-        signing_secret: Some(SecretString::from(SECRET)),
-        bot_token: Some(SecretString::from("xoxb-of-the-world")),
-        api_url: format!("http://{}/api/", fake.address).parse().unwrap(),
-    };
-    let slack = Slack::new(&config, &[], TaskTracker::new()).unwrap().unwrap();
-    let slack = Arc::new(slack.answering_within(answer_within));
+) -> (Arc<Dispatcher>, SocketAddr) {
+    let api_url = format!("http://{}/api/", fake.address).parse().unwrap();
+    let api = SlackApi::new(&api_url, Some(SecretString::from("xoxb-of-the-world")), &[]).unwrap();
+    let dispatcher = Dispatcher::new(app.clone(), api, TaskTracker::new());
+    let dispatcher = Arc::new(dispatcher.answering_within(answer_within));
+    let slack = Slack::new(&SecretString::from(SECRET), dispatcher.clone()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = web::router(Web { app: app.clone(), slack: Some(slack.clone()) });
+    let routes = web::router(Web { app: app.clone(), slack: Some(Arc::new(slack)) });
     tokio::spawn(server::serve(listener, routes, stop.clone()));
-    (slack, address)
+    (dispatcher, address)
 }
 
 impl Drop for World {

@@ -1,7 +1,7 @@
 //! What Slack sends, read as what somebody said or clicked.
 //!
 //! Reading is lenient: Slack adds fields, leaves others empty, and invents new events at any time. What is
-//! not for us is [`Event::Ignored`]; only what cannot be read at all is `None`.
+//! not for us is [`Inbound::Ignored`]; only what cannot be read at all is `None`.
 //! Sources: <https://docs.slack.dev/interactivity/implementing-slash-commands>,
 //! <https://docs.slack.dev/apis/events-api>, <https://docs.slack.dev/interactivity/handling-user-interaction>.
 
@@ -22,14 +22,26 @@ pub struct SlashCommand {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum Inbound {
     /// Slack asks whether this is the right address; the answer is `challenge`.
     Verification {
         challenge: String,
     },
+    Command(SlashCommand),
     Errand(Box<Envelope>),
     /// Of bots, of ourselves, edited, joined, or of a kind that does not concern us.
     Ignored,
+}
+
+impl Inbound {
+    /// The workspace that it came from; `None` where it is nobody's.
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Inbound::Verification { .. } | Inbound::Ignored => None,
+            Inbound::Command(command) => Some(&command.invocation.address.tenant),
+            Inbound::Errand(envelope) => Some(&envelope.errand.speaker().tenant),
+        }
+    }
 }
 
 /// Something to do once, however often Slack delivers it.
@@ -60,7 +72,7 @@ impl Errand {
 }
 
 /// The body of a slash command: a form.
-pub fn slash_command(body: &[u8]) -> Option<SlashCommand> {
+pub fn slash_command(body: &[u8]) -> Option<Inbound> {
     let (mut team, mut enterprise, mut user, mut channel) = Default::default();
     let (mut channel_name, mut text, mut response_url) = Default::default();
     for (name, value) in form_urlencoded::parse(body) {
@@ -90,25 +102,25 @@ pub fn slash_command(body: &[u8]) -> Option<SlashCommand> {
     let invocation =
         Invocation { speaker: speaker(tenant, user), address, text: words(&text, None) };
     let response_url = Some(response_url).filter(|url| !url.is_empty());
-    Some(SlashCommand { invocation, response_url })
+    Some(Inbound::Command(SlashCommand { invocation, response_url }))
 }
 
 /// The body of an event: JSON. `bot_user_id` is the bot itself, where it is known.
-pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Event> {
+pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Inbound> {
     let body_json: Value = serde_json::from_slice(body).ok()?;
     match text_at(&body_json, "/type") {
         "url_verification" => {
             let challenge = text_at(&body_json, "/challenge").to_string();
-            return Some(Event::Verification { challenge });
+            return Some(Inbound::Verification { challenge });
         }
         "event_callback" => {}
-        _ => return Some(Event::Ignored),
+        _ => return Some(Inbound::Ignored),
     }
     let event = &body_json["event"];
     let tenant = tenant(text_at(&body_json, "/team_id"), text_at(&body_json, "/enterprise_id"));
     let is_stranger = is_stranger(text_at(event, "/user_team"), &tenant);
     if !is_said_to_us(event, bot_user_id) || is_stranger {
-        return Some(Event::Ignored);
+        return Some(Inbound::Ignored);
     }
     let thread = first_of([text_at(event, "/thread_ts"), text_at(event, "/ts")]);
     let address = Address {
@@ -125,11 +137,11 @@ pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Event> {
     };
     let id = id(text_at(&body_json, "/event_id"), body);
     let envelope = Envelope { id, errand: Errand::Said(invocation) };
-    Some(Event::Errand(Box::new(envelope)))
+    Some(Inbound::Errand(Box::new(envelope)))
 }
 
 /// The body of an interaction: a form whose `payload` is JSON.
-pub fn interaction(body: &[u8]) -> Option<Event> {
+pub fn interaction(body: &[u8]) -> Option<Inbound> {
     let (_, payload) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
     let payload: Value = serde_json::from_str(&payload).ok()?;
     let action = &payload["actions"][0];
@@ -140,7 +152,7 @@ pub fn interaction(body: &[u8]) -> Option<Event> {
     let tenant = tenant(text_at(&payload, "/team/id"), text_at(&payload, "/enterprise/id"));
     let is_stranger = is_stranger(text_at(&payload, "/user/team_id"), &tenant);
     if !is_button || !is_ours || said.is_empty() || user.is_empty() || is_stranger {
-        return Some(Event::Ignored);
+        return Some(Inbound::Ignored);
     }
     let channel =
         first_of([text_at(&payload, "/channel/id"), text_at(&payload, "/container/channel_id")]);
@@ -161,7 +173,7 @@ pub fn interaction(body: &[u8]) -> Option<Event> {
     let response_url = text_at(&payload, "/response_url").to_string();
     let id = id(text_at(&payload, "/trigger_id"), body);
     let errand = Errand::Clicked { click, response_url, replaces };
-    Some(Event::Errand(Box::new(Envelope { id, errand })))
+    Some(Inbound::Errand(Box::new(Envelope { id, errand })))
 }
 
 /// Whether a person said it, to the bot, for the first time. A bot that answers bots never stops.
@@ -259,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    fn said(event: Value) -> Option<Event> {
+    fn said(event: Value) -> Option<Inbound> {
         let body =
             json!({ "type": "event_callback", "event_id": "Ev1", "team_id": "T1", "event": event });
         super::event(body.to_string().as_bytes(), Some("UBOT"))
@@ -280,20 +292,22 @@ mod tests {
     #[test]
     fn a_slash_command_is_a_form() {
         let body = b"team_id=T1&enterprise_id=E1&user_id=U1&channel_id=C1&channel_name=general&text=owner+payment-api&response_url=https%3A%2F%2Fhooks.slack.com%2Fx&new=1";
-        let SlashCommand { invocation, response_url } = slash_command(body).unwrap();
+        let Some(Inbound::Command(command)) = slash_command(body) else { panic!("not heard") };
+        let SlashCommand { invocation, response_url } = command;
         assert_eq!(invocation.text, "owner payment-api");
         assert_eq!(invocation.speaker, speaker("T1".into(), "U1".into()));
         assert_eq!(invocation.address.channel_name.as_deref(), Some("general"));
         assert_eq!(response_url.as_deref(), Some("https://hooks.slack.com/x"));
         assert_eq!(slash_command(b"text=owner"), None);
-        let of_organisation = slash_command(b"team_id=&enterprise_id=E1&user_id=U1").unwrap();
+        let of_organisation = slash_command(b"team_id=&enterprise_id=E1&user_id=U1");
+        let Some(Inbound::Command(of_organisation)) = of_organisation else { panic!("not heard") };
         assert_eq!(of_organisation.invocation.speaker.tenant, "E1");
         assert_eq!(of_organisation.invocation.address.channel_name, None);
     }
 
     #[test]
     fn a_mention_asks_in_its_thread() {
-        let Some(Event::Errand(envelope)) = said(mention()) else { panic!("not heard") };
+        let Some(Inbound::Errand(envelope)) = said(mention()) else { panic!("not heard") };
         let Envelope { id, errand: Errand::Said(invocation) } = *envelope else {
             panic!("not said");
         };
@@ -318,13 +332,13 @@ mod tests {
         ] {
             assert_eq!(
                 said(with(mention(), name, value.clone())),
-                Some(Event::Ignored),
+                Some(Inbound::Ignored),
                 "{name}: {value}"
             );
         }
-        assert!(matches!(said(with(mention(), "subtype", json!(null))), Some(Event::Errand(_))));
+        assert!(matches!(said(with(mention(), "subtype", json!(null))), Some(Inbound::Errand(_))));
         let direct = with(with(mention(), "type", json!("message")), "channel_type", json!("im"));
-        assert!(matches!(said(direct), Some(Event::Errand(_))));
+        assert!(matches!(said(direct), Some(Inbound::Errand(_))));
     }
 
     #[test]
@@ -341,12 +355,12 @@ mod tests {
                 .finish();
             interaction(form.as_bytes())
         };
-        let Some(Event::Errand(envelope)) = payload("idp:0") else { panic!("not heard") };
+        let Some(Inbound::Errand(envelope)) = payload("idp:0") else { panic!("not heard") };
         let Envelope { id, errand: Errand::Clicked { click, .. } } = *envelope else {
             panic!("not clicked");
         };
         assert_eq!((id.as_str(), click.words.as_str()), ("t1", "show payment-api"));
-        assert_eq!(payload("another-app"), Some(Event::Ignored));
+        assert_eq!(payload("another-app"), Some(Inbound::Ignored));
     }
 
     #[test]
@@ -356,7 +370,7 @@ mod tests {
             assert_eq!(event(body.as_bytes(), None), None);
             assert_eq!(interaction(format!("payload={body}").as_bytes()), None);
         }
-        assert_eq!(event(b"null", None), Some(Event::Ignored));
+        assert_eq!(event(b"null", None), Some(Inbound::Ignored));
         assert_eq!(interaction(b""), None);
     }
 

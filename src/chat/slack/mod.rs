@@ -2,6 +2,7 @@
 
 pub mod client;
 mod connector;
+pub mod dispatcher;
 pub mod inbound;
 pub mod outbound;
 mod pace;

@@ -1,0 +1,240 @@
+//! What Slack sent, answered: the same however it came.
+//!
+//! A slash command is answered on its request when the answer is there in time, later by its
+//! `response_url`. Mentions, messages and clicks are written down, acknowledged, then answered.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::{Identity, SlackApi, SlackError};
+use super::inbound::{Envelope, Errand, Inbound, SlashCommand};
+use super::outbound::{self, Message};
+use crate::app::App;
+use crate::chat::inbox::{Delivery, Inbox, Taken};
+
+/// How the inbox calls Slack.
+const PLATFORM: &str = "slack";
+
+/// Slack waits three seconds for the answer to its request.
+pub const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+
+/// How often what other processes left unanswered is looked for.
+const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
+
+/// What every way in from Slack leads to.
+pub struct Dispatcher {
+    app: Arc<App>,
+    api: SlackApi,
+    inbox: Inbox,
+    /// Whom the bot's token belongs to, once Slack has said so.
+    identity: OnceLock<Identity>,
+    /// The answers under way.
+    tasks: TaskTracker,
+    answer_within: Duration,
+}
+
+/// Why Slack is answered nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Of a workspace that is not served.
+    Stranger,
+    /// Ours to put right; it is in the log.
+    Broken,
+}
+
+impl Dispatcher {
+    /// `tasks` are waited for before the process ends.
+    pub fn new(app: Arc<App>, api: SlackApi, tasks: TaskTracker) -> Dispatcher {
+        Dispatcher {
+            app,
+            api,
+            inbox: Inbox::default(),
+            identity: OnceLock::new(),
+            tasks,
+            answer_within: ANSWER_WITHIN,
+        }
+    }
+
+    /// A slash command is answered on its request within `answer_within`, or by its `response_url`.
+    pub fn answering_within(self, answer_within: Duration) -> Dispatcher {
+        Dispatcher { answer_within, ..self }
+    }
+
+    /// The bot as people mention it; `None` until Slack has told.
+    pub fn bot_user_id(&self) -> Option<&str> {
+        self.identity.get().map(|identity| identity.bot_user_id.as_str())
+    }
+
+    /// Learns whose the token is, and answers what other processes took and left, until `stop`.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            self.learn_identity().await;
+            if let Some(db) = self.acks() {
+                match self.inbox.take_up(&db, PLATFORM).await {
+                    Ok(left) => left.into_iter().for_each(|it| self.clone().work(it)),
+                    Err(error) => {
+                        let error = format!("{:#}", anyhow::Error::new(error));
+                        tracing::warn!(error, "could not look for unanswered questions");
+                    }
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(TAKE_UP_EVERY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn learn_identity(&self) {
+        if self.identity.get().is_some() || !self.api.has_token() {
+            return;
+        }
+        match self.api.auth_test().await {
+            Ok(identity) => {
+                let settings = self.app.settings.load();
+                if settings.slack.team_id.as_ref().is_some_and(|team| *team != identity.team_id) {
+                    tracing::error!(
+                        team_id = identity.team_id,
+                        "SLACK_BOT_TOKEN is of another workspace than `slack.team_id` in idp.yaml: \
+                         answers cannot be posted"
+                    );
+                }
+                let _ = self.identity.set(identity);
+            }
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "could not ask Slack whose the token is");
+            }
+        }
+    }
+
+    /// Whether requests of the workspace `tenant` are answered: the one of the settings, else the one
+    /// of the token. Where neither is known the way in alone decides whom it lets through.
+    fn serves(&self, tenant: &str) -> bool {
+        let settings = self.app.settings.load();
+        let of_token = || self.identity.get().map(|identity| &identity.team_id);
+        settings.slack.team_id.as_ref().or_else(of_token).is_none_or(|ours| ours == tenant)
+    }
+
+    /// What Slack is answered at once, as JSON. What lasts longer, or must not be lost, goes on in the
+    /// background; it is written down by then.
+    ///
+    /// # Errors
+    /// [`Rejection`]
+    pub async fn hear(self: &Arc<Self>, heard: Inbound) -> Result<Bytes, Rejection> {
+        if heard.tenant().is_some_and(|tenant| !self.serves(tenant)) {
+            return Err(Rejection::Stranger);
+        }
+        match heard {
+            Inbound::Verification { challenge } => Ok(body(json!({ "challenge": challenge }))),
+            Inbound::Command(command) => Ok(self.answer_command(command).await),
+            Inbound::Errand(envelope) => self.take(*envelope).await,
+            Inbound::Ignored => Ok(nothing()),
+        }
+    }
+
+    async fn answer_command(self: &Arc<Self>, command: SlashCommand) -> Bytes {
+        let SlashCommand { invocation, response_url } = command;
+        let app = self.app.clone();
+        let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
+        match timeout(self.answer_within, &mut answer).await {
+            Ok(message) => message,
+            Err(_) => {
+                self.tasks.spawn(self.clone().answer_later(response_url, answer));
+                body(json!({ "response_type": "ephemeral", "text": "Looking it up…" }))
+            }
+        }
+    }
+
+    async fn answer_later(
+        self: Arc<Self>,
+        response_url: Option<String>,
+        answer: impl Future<Output = Bytes>,
+    ) {
+        let message = answer.await;
+        if let Err(error) = self.respond(response_url.as_deref(), &message).await {
+            tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
+        }
+    }
+
+    /// Takes what came in, once; its answer follows in the background.
+    async fn take(self: &Arc<Self>, envelope: Envelope) -> Result<Bytes, Rejection> {
+        let tenant = envelope.errand.speaker().tenant.clone();
+        let errand = serde_json::to_value(&envelope.errand).map_err(|error| {
+            tracing::error!(error = error.to_string(), "could not write down what came in");
+            Rejection::Broken
+        })?;
+        let delivery = Delivery { platform: PLATFORM, tenant, envelope: envelope.id, body: errand };
+        if self.inbox.take(self.acks().as_ref(), &delivery).await == Taken::New {
+            self.clone().work(delivery);
+        }
+        Ok(nothing())
+    }
+
+    /// Answers `delivery` in the background. Where the answer could not be sent yet the delivery stays
+    /// undone: once its lease has ended it is taken up again, for as long as it is fresh.
+    fn work(self: Arc<Self>, delivery: Delivery) {
+        self.tasks.clone().spawn(async move {
+            if let Err(error) = self.answer(&delivery).await {
+                tracing::warn!(error = format!("{error:#}"), "could not post an answer");
+                if error.downcast_ref().is_some_and(SlackError::is_passing) {
+                    return;
+                }
+            }
+            self.inbox.finish(self.acks().as_ref(), &delivery).await;
+        });
+    }
+
+    async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
+        let errand = Errand::deserialize(&delivery.body)
+            .context("could not read what another version wrote down")?;
+        match errand {
+            Errand::Said(invocation) => {
+                let address = invocation.address.clone();
+                let message = outbound::message(&self.app.answer(invocation).await)?;
+                let thread = address.thread.as_deref();
+                self.api.post_message(&address.channel_id, thread, &message).await?;
+            }
+            Errand::Clicked { click, response_url, replaces } => {
+                let thread = click.address.thread.clone();
+                let mut message = outbound::message(&self.app.click(click).await)?;
+                message["response_type"] = json!("ephemeral");
+                message["replace_original"] = json!(replaces);
+                if let Some(thread) = thread {
+                    message["thread_ts"] = json!(thread);
+                }
+                self.api.respond(&response_url, &message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends an answer that was not there in time for its request.
+    async fn respond(&self, response_url: Option<&str>, message: &[u8]) -> anyhow::Result<()> {
+        let response_url = response_url.context("the request had no `response_url`")?;
+        let message: &RawValue = serde_json::from_slice(message)?;
+        Ok(self.api.respond(response_url, &message).await?)
+    }
+
+    /// The connections kept for acknowledgements.
+    fn acks(&self) -> Option<PgPool> {
+        (**self.app.db.load()).as_ref().map(|db| db.acks.clone())
+    }
+}
+
+/// An empty answer: Slack shows nothing.
+fn nothing() -> Bytes {
+    body(json!({}))
+}
+
+fn body(answer: serde_json::Value) -> Bytes {
+    answer.to_string().into()
+}
