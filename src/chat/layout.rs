@@ -72,6 +72,15 @@ pub fn measure(text: &str) -> usize {
 /// The beginning of `text` of at most `characters_max`, cut between two graphemes and marked as cut; and its
 /// characters as [`measure`] counts them.
 pub fn cut<'a>(text: impl Into<Cow<'a, str>>, characters_max: usize) -> (Cow<'a, str>, usize) {
+    cut_as(text, characters_max, measure)
+}
+
+/// [`cut`] where `measure` says how many characters a piece of the text has once it is shown.
+pub fn cut_as<'a>(
+    text: impl Into<Cow<'a, str>>,
+    characters_max: usize,
+    measure: fn(&str) -> usize,
+) -> (Cow<'a, str>, usize) {
     let text = text.into();
     let whole = measure(&text);
     if whole <= characters_max {

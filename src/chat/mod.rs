@@ -1,5 +1,6 @@
 //! The words of each platform.
 
+pub mod discord;
 pub mod inbox;
 pub mod layout;
 pub mod markdown;

@@ -22,6 +22,8 @@ mod database;
 mod demo;
 mod descriptors;
 mod directory;
+mod discord_judge;
+mod discord_limits;
 mod documents;
 mod egress;
 mod git_source;

@@ -1,0 +1,3 @@
+//! Discord: what it sends, what it is sent.
+
+pub mod outbound;
