@@ -127,6 +127,9 @@ pub struct Refused {
     pub message: String,
     /// Words to type instead, best first: `owner payment-api`.
     pub suggestions: Vec<String>,
+    /// The value that the no is about, or the name of the argument that was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blamed: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

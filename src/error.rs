@@ -1,6 +1,6 @@
 //! Why something asked for was not done.
 
-use crate::conversation::{Refused, Reply, Untrusted, button};
+use crate::conversation::{Refused, Reply, Untrusted, button, form_button};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -94,10 +94,25 @@ impl Refusal {
         }
     }
 
-    /// What the person reads, with the words to type instead as buttons.
+    /// The value that it is about, or the name of the argument that was left out.
+    fn blamed(&self) -> Option<&str> {
+        match self {
+            Refusal::UnknownEntity { name, .. } | Refusal::Ambiguous { name, .. } => Some(name),
+            Refusal::MissingArgument { missing, .. } => Some(missing),
+            Refusal::UnexpectedArgument { extra, .. } => Some(extra),
+            Refusal::InvalidArgument { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// What the person reads, with the words to type instead, or the form to fill in, as buttons.
     pub fn to_reply(&self) -> Reply {
         let suggestions = self.suggestions();
-        let buttons: Vec<String> = suggestions.iter().map(|words| button(words, words)).collect();
+        let mut buttons: Vec<String> =
+            suggestions.iter().map(|words| button(words, words)).collect();
+        if let Refusal::MissingArgument { given, .. } = self {
+            buttons.push(form_button("Fill in", given));
+        }
         let markdown = match buttons.is_empty() {
             true => self.to_markdown(),
             false => format!("{}\n\n{}", self.to_markdown(), buttons.join(" ")),
@@ -108,6 +123,7 @@ impl Refusal {
                 code: self.code().to_string(),
                 message: self.to_string(),
                 suggestions,
+                blamed: self.blamed().map(str::to_string),
             }),
             ..Reply::default()
         }

@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn refused(code: &str) -> Refused {
-        Refused { code: code.into(), message: String::new(), suggestions: Vec::new() }
+        Refused { code: code.into(), message: String::new(), suggestions: Vec::new(), blamed: None }
     }
 
     fn at(second: u32) -> DateTime<Utc> {

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 
 use super::visible;
-use crate::chat::markdown::{self, Block, Button, Item, Span};
+use crate::chat::markdown::{self, Block, Button, Item, Opens, Span};
 use crate::conversation::Reply;
 
 /// How wide text is where no terminal says.
@@ -43,7 +43,7 @@ struct Look {
 impl Look {
     /// With an empty line between them, and no line break at the end.
     fn blocks(self, blocks: &[Block]) -> String {
-        let shown = blocks.iter().map(|block| self.block(block));
+        let shown = blocks.iter().map(|block| self.block(block)).filter(|it| !it.is_empty());
         shown.collect::<Vec<_>>().join("\n\n")
     }
 
@@ -58,7 +58,11 @@ impl Look {
                 lines(self.blocks(blocks).lines().map(|line| format!("│ {line}")))
             }
             Block::Divider => "───".to_string(),
-            Block::Buttons(buttons) => lines(buttons.iter().map(|button| self.button(button))),
+            Block::Buttons(buttons) => {
+                // A terminal has no forms: who reads this types the rest.
+                let shown = buttons.iter().filter(|button| button.opens == Opens::Answer);
+                lines(shown.map(|button| self.button(button)))
+            }
         }
     }
 

@@ -43,6 +43,7 @@ mod recent_answers;
 mod scale;
 mod serve;
 mod slack_client;
+mod slack_forms;
 mod slack_http;
 mod slack_judge;
 mod slack_limits;

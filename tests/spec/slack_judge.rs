@@ -86,6 +86,88 @@ pub fn over_a_limit(message: &Value) -> Result<(), String> {
     at_most("the message", total, 13_200)
 }
 
+/// The first limit that a modal breaks, in words.
+///
+/// Sources: <https://docs.slack.dev/reference/views/modal-views>, <https://docs.slack.dev/reference/block-kit/blocks/input-block>,
+/// <https://docs.slack.dev/reference/block-kit/composition-objects/option-object>.
+pub fn modal_over_a_limit(view: &Value) -> Result<(), String> {
+    if view["type"] != "modal" {
+        return Err("not a modal".into());
+    }
+    let blocks = view["blocks"].as_array().ok_or("no blocks")?;
+    at_most("blocks", blocks.len(), 100)?;
+    for text in ["title", "submit", "close"] {
+        plain(&view[text], 24)?;
+    }
+    at_most("a callback id", units(&view["callback_id"]), 255)?;
+    at_most("the metadata", units(&view["private_metadata"]), 3_000)?;
+    let mut ids = std::collections::HashSet::new();
+    for block in blocks.iter().filter(|block| block["type"] == "input") {
+        plain(&block["label"], 2_000)?;
+        at_most("a block id", units(&block["block_id"]), 255)?;
+        let element = &block["element"];
+        at_most("an action id", units(&element["action_id"]), 255)?;
+        if !ids.insert(block["block_id"].to_string())
+            || !ids.insert(element["action_id"].to_string())
+        {
+            return Err("an id twice".into());
+        }
+        let listed = element["options"].as_array();
+        let options = listed.into_iter().flatten().chain(element.get("initial_option"));
+        for option in options {
+            plain(&option["text"], 75)?;
+            at_least_a_character("an option's value", &option["value"])?;
+            at_most("an option's value", units(&option["value"]), 150)?;
+        }
+        match element["type"].as_str().unwrap_or_default() {
+            "static_select" => {
+                at_least_one("options", &element["options"])?;
+                at_most("options", listed.map_or(0, Vec::len), 100)?;
+            }
+            "external_select" => {}
+            "plain_text_input" => at_most("a text", units(&element["initial_value"]), 3_000)?,
+            other => return Err(format!("an element `{other}`")),
+        }
+    }
+    Ok(())
+}
+
+/// What the vendor's description of its API says against a call of `method` with `arguments`.
+///
+/// `None`: the method is not described.
+pub fn against_description(
+    description: &Value,
+    method: &str,
+    arguments: &Value,
+) -> Option<Vec<String>> {
+    let methods = description["paths"].get(format!("/{method}"))?.as_object()?;
+    let parameters = methods.values().next()?["parameters"].as_array()?;
+    let name = |parameter: &Value| parameter["name"].as_str().unwrap_or_default().to_string();
+    let missing = parameters
+        .iter()
+        // It goes into a header.
+        .filter(|it| it["required"] == true && it["name"] != "token")
+        .filter(|it| arguments.get(name(it)).is_none())
+        .map(|it| format!("{method} needs `{}`", it["name"]));
+    let known: Vec<String> = parameters.iter().map(name).collect();
+    let given = arguments.as_object()?.keys();
+    let unknown =
+        given.filter(|it| !known.contains(it)).map(|it| format!("{method} knows no `{it}`"));
+    Some(missing.chain(unknown).collect())
+}
+
+fn plain(text: &Value, characters_max: usize) -> Result<(), String> {
+    if text["type"] != "plain_text" {
+        return Err(format!("not plain text: {text}"));
+    }
+    at_least_a_character("a text", &text["text"])?;
+    at_most("a text", units(&text["text"]), characters_max)
+}
+
+fn at_least_a_character(what: &str, text: &Value) -> Result<(), String> {
+    if units(text) == 0 { Err(format!("{what} is empty")) } else { Ok(()) }
+}
+
 fn at_most(what: &str, count: usize, most: usize) -> Result<(), String> {
     if count > most { Err(format!("{what}: {count}, at most {most}")) } else { Ok(()) }
 }

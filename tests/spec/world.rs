@@ -127,7 +127,7 @@ impl World {
             "response_url": format!("http://{}/respond/{trigger}", self.fake.address),
             "actions": [{ "type": "button", "action_id": "idp:0", "value": words }],
         });
-        serde_urlencoded::to_string([("payload", payload.to_string())]).unwrap()
+        interaction(&payload)
     }
 
     /// A request that Slack signed now.
@@ -163,6 +163,11 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// The body of an interaction.
+pub fn interaction(payload: &Value) -> String {
+    serde_urlencoded::to_string([("payload", payload.to_string())]).unwrap()
 }
 
 /// An event: `who` says `text` to the bot in a channel.

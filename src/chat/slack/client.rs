@@ -179,6 +179,15 @@ impl SlackApi {
         self.call("auth.test", &json!({})).await
     }
 
+    /// The modal `view` is open for whoever clicked; `trigger_id` is of that click, not older than three seconds.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn open_view(&self, trigger_id: &str, view: &Value) -> Result<(), SlackError> {
+        let body = json!({ "trigger_id": trigger_id, "view": view });
+        self.call("views.open", &body).await.map(|_: Value| ())
+    }
+
     async fn wait_for_turn(&self, channel: &str) -> Result<(), SlackError> {
         let turn = self.pace().take_turn(channel, Instant::now());
         let wait = turn.map_err(|wait| SlackError::Limited { wait })?;
@@ -276,6 +285,7 @@ impl SlackError {
             | "expired_url"
             | "used_url"
             | "expired_trigger_id"
+            | "exchanged_trigger_id"
             | "cannot_reply_to_message" => SlackError::Gone { code },
             "invalid_auth"
             | "not_authed"

@@ -2,6 +2,7 @@
 //!
 //! A slash command is answered on its request when the answer is there in time, later by its
 //! `response_url`. Mentions, messages and clicks are written down, acknowledged, then answered.
+//! A form is opened at once: Slack lets us for three seconds, and a click on it loses nothing.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,15 +13,18 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Identity, SlackApi, SlackError};
-use super::inbound::{Envelope, Errand, Inbound, SlashCommand};
+use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, SlashCommand};
+use super::modal::{self, Origin};
 use super::outbound::{self, Message};
 use crate::app::App;
 use crate::chat::inbox::{Delivery, Inbox, Taken};
+use crate::conversation::{Address, Audience, Form, Invocation, Reply};
+use crate::error::Refusal;
 
 /// How the inbox calls Slack.
 const PLATFORM: &str = "slack";
@@ -136,7 +140,18 @@ impl Dispatcher {
         match heard {
             Inbound::Verification { challenge } => Ok(body(json!({ "challenge": challenge }))),
             Inbound::Command(command) => Ok(self.answer_command(command).await),
-            Inbound::Errand(envelope) => self.take(*envelope).await,
+            Inbound::Errand(envelope) => {
+                if let Some(delivery) = self.take(*envelope).await? {
+                    self.clone().work(delivery);
+                }
+                Ok(nothing())
+            }
+            Inbound::Opening(opening) => {
+                self.tasks.spawn(self.clone().open(opening));
+                Ok(nothing())
+            }
+            Inbound::Typing(query) => Ok(body(modal::options(&self.app.suggestions(&query)))),
+            Inbound::Filled(envelope) => self.submit(*envelope).await,
             Inbound::Ignored => Ok(nothing()),
         }
     }
@@ -165,32 +180,127 @@ impl Dispatcher {
         }
     }
 
-    /// Takes what came in, once; its answer follows in the background.
-    async fn take(self: &Arc<Self>, envelope: Envelope) -> Result<Bytes, Rejection> {
+    /// Opens the form, or says why not to whoever clicked.
+    async fn open(self: Arc<Self>, opening: Opening) {
+        let Opening { click, trigger_id, response_url } = opening;
+        let said = match self.app.form(&click.words) {
+            Ok(Some(form)) => {
+                match self.show(&form, &click.address, &trigger_id, &response_url).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        // A copy of a click whose form is open.
+                        if is_exchanged(&error) {
+                            return;
+                        }
+                        tracing::warn!(error = format!("{error:#}"), "could not open a form");
+                        let refusal = Refusal::Unavailable {
+                            what: "The form".into(),
+                            why: "Slack did not open it".into(),
+                            next: format!("Click again, or type `help {}`.", form.command),
+                        };
+                        refusal.to_reply()
+                    }
+                }
+            }
+            Ok(None) => self.app.click(click).await,
+            Err(error) => error.into_reply(),
+        };
+        let said = Reply { audience: Audience::Asker, ..said };
+        if let Err(error) = self.respond(Some(&response_url), &Message::body(&said)).await {
+            tracing::warn!(error = format!("{error:#}"), "could not say that a form did not open");
+        }
+    }
+
+    async fn show(
+        &self,
+        form: &Form,
+        address: &Address,
+        trigger_id: &str,
+        response_url: &str,
+    ) -> anyhow::Result<()> {
+        let origin = Origin {
+            channel_id: address.channel_id.clone(),
+            channel_name: address.channel_name.clone(),
+            thread: address.thread.clone(),
+            response_url: response_url.to_string(),
+        };
+        Ok(self.api.open_view(trigger_id, &modal::view(form, &origin)?).await?)
+    }
+
+    /// What is wrong with the form that was sent, or nothing; its answer follows then.
+    async fn submit(self: &Arc<Self>, envelope: Envelope) -> Result<Bytes, Rejection> {
+        let by = Instant::now() + self.answer_within;
+        let Errand::Filled(filled) = envelope.errand.clone() else { return Ok(nothing()) };
+        let Some(delivery) = self.take(envelope).await? else { return Ok(nothing()) };
+        let (slack, asked) = (self.clone(), filled.clone());
+        let mut answer = Box::pin(async move { slack.fill(&asked).await });
+        let answered = timeout_at(by, &mut answer).await;
+        if let Ok(reply) = &answered
+            && let Some(errors) = modal::errors(&filled.values, reply)
+        {
+            self.inbox.finish(self.acks().as_ref(), &delivery).await;
+            return Ok(body(errors));
+        }
+        let slack = self.clone();
+        self.tasks.spawn(async move {
+            let reply = match answered {
+                Ok(reply) => reply,
+                Err(_) => answer.await,
+            };
+            let sent = slack.send_filled(&filled, &reply).await;
+            slack.conclude(&delivery, sent).await;
+        });
+        Ok(nothing())
+    }
+
+    /// The answer to a form.
+    async fn fill(&self, filled: &Filled) -> Reply {
+        let Filled { speaker, address, command, values, .. } = filled.clone();
+        match self.app.filled(&command, &values) {
+            Ok(text) => self.app.answer(Invocation { speaker, address, text }).await,
+            Err(error) => error.into_reply(),
+        }
+    }
+
+    async fn send_filled(&self, filled: &Filled, reply: &Reply) -> anyhow::Result<()> {
+        let mut message = outbound::message(reply)?;
+        message["replace_original"] = json!(false);
+        if let Some(thread) = &filled.address.thread {
+            message["thread_ts"] = json!(thread);
+        }
+        Ok(self.api.respond(&filled.response_url, &message).await?)
+    }
+
+    /// Writes down what came in; `None` when it was known already.
+    async fn take(&self, envelope: Envelope) -> Result<Option<Delivery>, Rejection> {
         let tenant = envelope.errand.speaker().tenant.clone();
         let errand = serde_json::to_value(&envelope.errand).map_err(|error| {
             tracing::error!(error = error.to_string(), "could not write down what came in");
             Rejection::Broken
         })?;
         let delivery = Delivery { platform: PLATFORM, tenant, envelope: envelope.id, body: errand };
-        if self.inbox.take(self.acks().as_ref(), &delivery).await == Taken::New {
-            self.clone().work(delivery);
-        }
-        Ok(nothing())
+        let taken = self.inbox.take(self.acks().as_ref(), &delivery).await;
+        Ok((taken == Taken::New).then_some(delivery))
     }
 
-    /// Answers `delivery` in the background. Where the answer could not be sent yet the delivery stays
-    /// undone: once its lease has ended it is taken up again, for as long as it is fresh.
+    /// Answers `delivery` in the background.
     fn work(self: Arc<Self>, delivery: Delivery) {
         self.tasks.clone().spawn(async move {
-            if let Err(error) = self.answer(&delivery).await {
-                tracing::warn!(error = format!("{error:#}"), "could not post an answer");
-                if error.downcast_ref().is_some_and(SlackError::is_passing) {
-                    return;
-                }
-            }
-            self.inbox.finish(self.acks().as_ref(), &delivery).await;
+            let sent = self.answer(&delivery).await;
+            self.conclude(&delivery, sent).await;
         });
+    }
+
+    /// Where the answer could not be `sent` yet the delivery stays undone: once its lease has ended it is
+    /// taken up again, for as long as it is fresh.
+    async fn conclude(&self, delivery: &Delivery, sent: anyhow::Result<()>) {
+        if let Err(error) = sent {
+            tracing::warn!(error = format!("{error:#}"), "could not post an answer");
+            if error.downcast_ref().is_some_and(SlackError::is_passing) {
+                return;
+            }
+        }
+        self.inbox.finish(self.acks().as_ref(), delivery).await;
     }
 
     async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
@@ -213,6 +323,7 @@ impl Dispatcher {
                 }
                 self.api.respond(&response_url, &message).await?;
             }
+            Errand::Filled(filled) => self.send_filled(&filled, &self.fill(&filled).await).await?,
         }
         Ok(())
     }
@@ -228,6 +339,12 @@ impl Dispatcher {
     fn acks(&self) -> Option<PgPool> {
         (**self.app.db.load()).as_ref().map(|db| db.acks.clone())
     }
+}
+
+/// Whether what a form is opened by was used before.
+fn is_exchanged(error: &anyhow::Error) -> bool {
+    let gone = error.downcast_ref();
+    matches!(gone, Some(SlackError::Gone { code }) if code == "exchanged_trigger_id")
 }
 
 /// An empty answer: Slack shows nothing.

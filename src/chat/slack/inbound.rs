@@ -10,8 +10,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use super::outbound::ACTION_PREFIX;
-use crate::conversation::{Address, Click, Invocation, Platform, Speaker};
+use super::modal::{FIELD_PREFIX, Origin};
+use super::outbound::{ACTION_PREFIX, FORM_PREFIX};
+use crate::conversation::{Address, Click, Invocation, Platform, Query, Speaker};
 
 /// Somebody typed `/idp …`.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,12 @@ pub enum Inbound {
     },
     Command(SlashCommand),
     Errand(Box<Envelope>),
+    /// Somebody wants the form of a command.
+    Opening(Opening),
+    /// Somebody types into a field of a form.
+    Typing(Query),
+    /// Somebody sent a form: the [`Errand::Filled`] in it is answered, or told to be wrong.
+    Filled(Box<Envelope>),
     /// Of bots, of ourselves, edited, joined, or of a kind that does not concern us.
     Ignored,
 }
@@ -39,7 +46,11 @@ impl Inbound {
         match self {
             Inbound::Verification { .. } | Inbound::Ignored => None,
             Inbound::Command(command) => Some(&command.invocation.address.tenant),
-            Inbound::Errand(envelope) => Some(&envelope.errand.speaker().tenant),
+            Inbound::Errand(envelope) | Inbound::Filled(envelope) => {
+                Some(&envelope.errand.speaker().tenant)
+            }
+            Inbound::Opening(opening) => Some(&opening.click.speaker.tenant),
+            Inbound::Typing(query) => Some(&query.speaker.tenant),
         }
     }
 }
@@ -60,6 +71,30 @@ pub enum Errand {
     /// Somebody clicked a button: the answer goes to `response_url`, in the place of the message with the
     /// button where it `replaces` it.
     Clicked { click: Click, response_url: String, replaces: bool },
+    /// Somebody filled in a form: the answer goes to `response_url`.
+    Filled(Filled),
+}
+
+/// A form that somebody filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Filled {
+    pub speaker: Speaker,
+    /// Where the form was opened.
+    pub address: Address,
+    pub command: String,
+    /// The names of fields and their values.
+    pub values: Vec<(String, String)>,
+    pub response_url: String,
+}
+
+/// A click on a button that opens a form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opening {
+    /// Its words are the beginning of the call.
+    pub click: Click,
+    /// What the form is opened by, within three seconds.
+    pub trigger_id: String,
+    pub response_url: String,
 }
 
 impl Errand {
@@ -67,6 +102,7 @@ impl Errand {
         match self {
             Errand::Said(invocation) => &invocation.speaker,
             Errand::Clicked { click, .. } => &click.speaker,
+            Errand::Filled(filled) => &filled.speaker,
         }
     }
 }
@@ -144,36 +180,89 @@ pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Inbound> {
 pub fn interaction(body: &[u8]) -> Option<Inbound> {
     let (_, payload) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
     let payload: Value = serde_json::from_str(&payload).ok()?;
-    let action = &payload["actions"][0];
-    let is_button =
-        text_at(&payload, "/type") == "block_actions" && text_at(action, "/type") == "button";
-    let (said, user) = (text_at(action, "/value"), text_at(&payload, "/user/id"));
-    let is_ours = text_at(action, "/action_id").starts_with(ACTION_PREFIX);
     let tenant = tenant(text_at(&payload, "/team/id"), text_at(&payload, "/enterprise/id"));
-    let is_stranger = is_stranger(text_at(&payload, "/user/team_id"), &tenant);
-    if !is_button || !is_ours || said.is_empty() || user.is_empty() || is_stranger {
+    let user = text_at(&payload, "/user/id").to_string();
+    if user.is_empty() || is_stranger(text_at(&payload, "/user/team_id"), &tenant) {
         return Some(Inbound::Ignored);
     }
+    let speaker = speaker(tenant, user);
+    let heard = match text_at(&payload, "/type") {
+        "block_actions" => click(&payload, speaker, body),
+        "block_suggestion" => typing(&payload, speaker),
+        "view_submission" => filled(&payload, speaker, body),
+        _ => None,
+    };
+    Some(heard.unwrap_or(Inbound::Ignored))
+}
+
+/// A click on a button of ours; `None` for any other.
+fn click(payload: &Value, speaker: Speaker, body: &[u8]) -> Option<Inbound> {
+    let action = &payload["actions"][0];
+    let (said, action_id) = (text_at(action, "/value"), text_at(action, "/action_id"));
+    if text_at(action, "/type") != "button" || said.is_empty() {
+        return None;
+    }
     let channel =
-        first_of([text_at(&payload, "/channel/id"), text_at(&payload, "/container/channel_id")]);
-    let thread = text_at(&payload, "/container/thread_ts");
+        first_of([text_at(payload, "/channel/id"), text_at(payload, "/container/channel_id")]);
+    let thread = text_at(payload, "/container/thread_ts");
     let address = Address {
         platform: Platform::Slack,
-        tenant: tenant.clone(),
+        tenant: speaker.tenant.clone(),
         channel_id: channel.to_string(),
-        channel_name: public_name(text_at(&payload, "/channel/name").to_string()),
+        channel_name: public_name(text_at(payload, "/channel/name").to_string()),
         thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
     };
-    let speaker = speaker(tenant, user.to_string());
     // The next page takes the place of this one, where nobody but who turns it sees it.
     let is_page = said.split_whitespace().any(|word| word.starts_with("--page"));
     let replaces =
         is_page && payload.pointer("/container/is_ephemeral") == Some(&Value::Bool(true));
     let click = Click { speaker, address, words: said.replace('\0', " ") };
-    let response_url = text_at(&payload, "/response_url").to_string();
-    let id = id(text_at(&payload, "/trigger_id"), body);
+    let response_url = text_at(payload, "/response_url").to_string();
+    let trigger_id = text_at(payload, "/trigger_id");
+    if action_id.starts_with(FORM_PREFIX) {
+        let trigger_id = trigger_id.to_string();
+        return Some(Inbound::Opening(Opening { click, trigger_id, response_url }));
+    }
+    if !action_id.starts_with(ACTION_PREFIX) {
+        return None;
+    }
+    let id = id(trigger_id, body);
     let errand = Errand::Clicked { click, response_url, replaces };
     Some(Inbound::Errand(Box::new(Envelope { id, errand })))
+}
+
+/// What somebody types into a field of a form of ours; `None` for any other.
+fn typing(payload: &Value, speaker: Speaker) -> Option<Inbound> {
+    let command = text_at(payload, "/view/callback_id").strip_prefix(FORM_PREFIX)?;
+    let field = text_at(payload, "/action_id").strip_prefix(FIELD_PREFIX)?;
+    let (command, field) = (command.to_string(), field.to_string());
+    let typed = text_at(payload, "/value").replace('\0', " ");
+    Some(Inbound::Typing(Query { speaker, command, field, typed }))
+}
+
+/// A form of ours that was sent; `None` for any other.
+fn filled(payload: &Value, speaker: Speaker, body: &[u8]) -> Option<Inbound> {
+    let command = text_at(payload, "/view/callback_id").strip_prefix(FORM_PREFIX)?.to_string();
+    let origin: Origin = serde_json::from_str(text_at(payload, "/view/private_metadata")).ok()?;
+    let address = Address {
+        platform: Platform::Slack,
+        tenant: speaker.tenant.clone(),
+        channel_id: origin.channel_id,
+        channel_name: origin.channel_name,
+        thread: origin.thread,
+    };
+    let fields = payload.pointer("/view/state/values").and_then(Value::as_object)?;
+    let elements = fields.values().filter_map(Value::as_object).flatten();
+    let values = elements.filter_map(|(action_id, element)| {
+        let name = action_id.strip_prefix(FIELD_PREFIX)?.to_string();
+        let value =
+            first_of([text_at(element, "/selected_option/value"), text_at(element, "/value")]);
+        Some((name, value.replace('\0', " ")))
+    });
+    let values = values.collect();
+    let filled = Filled { speaker, address, command, values, response_url: origin.response_url };
+    let id = id(text_at(payload, "/trigger_id"), body);
+    Some(Inbound::Filled(Box::new(Envelope { id, errand: Errand::Filled(filled) })))
 }
 
 /// Whether a person said it, to the bot, for the first time. A bot that answers bots never stops.

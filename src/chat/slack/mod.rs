@@ -4,6 +4,7 @@ pub mod client;
 mod connector;
 pub mod dispatcher;
 pub mod inbound;
+pub mod modal;
 pub mod outbound;
 mod pace;
 pub mod signature;

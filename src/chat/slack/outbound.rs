@@ -19,11 +19,13 @@ use slack_morphism::prelude::{
 };
 
 use crate::chat::layout::{COLUMN_GAP, CUT, aligned, cut, measure, spans};
-use crate::chat::markdown::{self, Block, Button, Item, Span, Style};
+use crate::chat::markdown::{self, Block, Button, Item, Opens, Span, Style};
 use crate::conversation::{Audience, Reply};
 
 /// What the ids of our buttons begin with.
 pub const ACTION_PREFIX: &str = "idp:";
+/// What the ids begin with of our buttons that open a form, and of the forms; the command's name follows there.
+pub const FORM_PREFIX: &str = "idp-form:";
 /// Slack takes 50.
 pub const BLOCKS_MAX: usize = 50;
 /// Slack refuses a message of more than about 13,200 characters, which no page of it says.
@@ -295,8 +297,12 @@ fn action(number: usize, button: &Button) -> SlackBlockButtonElement {
         label => label,
     };
     let (label, _) = cut(label, BUTTON_LABEL_CHARACTERS_MAX);
+    let prefix = match button.opens {
+        Opens::Answer => ACTION_PREFIX,
+        Opens::Form => FORM_PREFIX,
+    };
     SlackBlockButtonElement::new(plain_text(label).into())
-        .with_action_id(SlackActionId(format!("{ACTION_PREFIX}{number}")))
+        .with_action_id(SlackActionId(format!("{prefix}{number}")))
         .with_value(button.words.clone())
 }
 
