@@ -122,8 +122,13 @@ impl Follower {
             Step::Stay if self.used_aliases.as_ref() == Some(&aliases) => None,
             Step::Stay => {
                 let aliases = all_aliases(&mut tx, &aliases).await?;
-                let next = move || current.next(Vec::new(), &[], &aliases, newest);
-                Some(off_the_answers(next).await?)
+                match current.has_aliases(&aliases) {
+                    true => None,
+                    false => {
+                        let next = move || current.next(Vec::new(), &[], &aliases, newest);
+                        Some(off_the_answers(next).await?)
+                    }
+                }
             }
             Step::Since(ours) => {
                 let changed = store::entities_since(&mut tx, ours).try_collect().await?;

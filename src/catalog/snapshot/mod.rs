@@ -313,6 +313,11 @@ impl Snapshot {
         next
     }
 
+    /// Whether `aliases` are those that it was built with.
+    pub fn has_aliases(&self, aliases: &[(String, EntityRef)]) -> bool {
+        self.aliases == by_word(aliases)
+    }
+
     pub fn revision(&self) -> &Revision {
         &self.revision
     }
@@ -449,28 +454,33 @@ impl Snapshot {
         let mut snapshot = Snapshot { revision, aliases: by_word(aliases), ..Snapshot::default() };
         // In the order in which entities come, which is not that of nodes: a target may come first.
         let mut edges: Vec<Edge> = Vec::new();
-        let mut rows: HashMap<u32, Range<usize>> = HashMap::new();
+        let mut rows: Vec<Range<usize>> = Vec::new();
+        let mut known: Vec<u32> = Vec::new();
         for Described { record, relations } in described {
             let node = snapshot.node_or_new(&record.entity.reference);
-            snapshot.forget(node);
+            match snapshot.record(node) {
+                Some(_) => snapshot.forget(node),
+                None => known.push(node),
+            }
             snapshot.learn(node, record);
             let start = edges.len();
             edges.extend(relations.iter().map(|relation| snapshot.edge(relation)));
-            rows.insert(node, start..edges.len());
+            rows.resize(snapshot.nodes.len(), 0..0);
+            rows[node as usize] = start..edges.len();
         }
-        for node in 0..snapshot.nodes.len() as u32 {
-            let row = rows.remove(&node).unwrap_or_default();
-            snapshot.said.push(edges[row].iter().copied());
-        }
+        rows.into_iter().for_each(|row| snapshot.said.push(edges[row].iter().copied()));
         drop(edges);
-        let (vocabulary, near) = thread::scope(|scope| {
+        let (vocabulary, near, (by_reference, by_name)) = thread::scope(|scope| {
             let vocabulary = scope.spawn(|| snapshot.words());
             let near = snapshot.connected();
-            (vocabulary.join(), near)
+            let sorted = snapshot.sorted(known);
+            (vocabulary.join(), near, sorted)
         });
         snapshot.vocabulary = vocabulary.unwrap_or_else(|panic| resume_unwind(panic));
         snapshot.near = near;
-        snapshot.sort_all();
+        snapshot.by_reference = by_reference;
+        snapshot.by_name = by_name;
+        snapshot.rank_all();
         snapshot.drift = 0;
         snapshot.shrink();
         snapshot
@@ -598,15 +608,14 @@ impl Snapshot {
         Vocabulary::new(known)
     }
 
-    fn sort_all(&mut self) {
-        let known = (0..self.nodes.len() as u32).filter(|node| self.entity(*node).is_some());
-        let known: Vec<u32> = known.collect();
-        self.by_reference = sorted(known.clone(), |node| self.reference(node));
-        self.by_name = sorted(known, |node| {
-            let reference = self.reference(node);
-            (reference.name(), reference)
-        });
-        self.rank_all();
+    /// The `known` nodes by reference and by name. What comes in order, as from the copy on disk, costs little.
+    fn sorted(&self, known: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
+        let mut by_reference = known;
+        by_reference.sort_by_key(|node| self.reference(*node));
+        let mut by_name = by_reference.clone();
+        // Those of one name stay in the order of their references.
+        by_name.sort_by_key(|node| self.reference(*node).name());
+        (by_reference, by_name)
     }
 
     /// Puts the `touched` nodes at their places, or takes them out.
@@ -701,11 +710,6 @@ fn by_word(aliases: &[(String, EntityRef)]) -> BTreeMap<String, EntityRef> {
         by_word.entry(folded(word).into_owned()).or_insert_with(|| reference.clone());
     }
     by_word
-}
-
-fn sorted<K: Ord>(mut nodes: Vec<u32>, key: impl Fn(u32) -> K) -> Vec<u32> {
-    nodes.sort_unstable_by_key(|node| key(*node));
-    nodes
 }
 
 #[cfg(test)]

@@ -45,10 +45,9 @@ impl Memory {
         if remembered.size + size > REMEMBERED_MAX {
             *remembered = Remembered::default();
         }
-        if size <= REMEMBERED_MAX {
-            remembered.size += size;
-            remembered.answers.insert(asked, answer);
-        }
+        // One that is larger is remembered alone: it is the dearest to find again, and no larger than the catalog.
+        remembered.size += size;
+        remembered.answers.insert(asked, answer);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {

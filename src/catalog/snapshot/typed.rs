@@ -1,6 +1,7 @@
 //! What people type, in the one form in which texts are compared; how far apart two texts are.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -21,8 +22,19 @@ pub fn folded(text: &str) -> Cow<'_, str> {
 ///
 /// Source: UTS 39, section 4. It takes `0` for a capital `O`; names are compared without regard to case.
 pub fn skeleton(text: &str) -> String {
-    let looks: String = unicode_security::skeleton(&folded(text)).collect();
-    looks.to_lowercase()
+    /// What each character of ASCII looks like: nearly all names have no other, and theirs need no table of Unicode.
+    static LOOKS: LazyLock<[String; 128]> = LazyLock::new(|| {
+        std::array::from_fn(|byte| looks_of(char::from(byte as u8).encode_utf8(&mut [0; 4])))
+    });
+    let text = folded(text);
+    match text.is_ascii() {
+        true => text.bytes().map(|byte| LOOKS[usize::from(byte)].as_str()).collect(),
+        false => looks_of(&text),
+    }
+}
+
+fn looks_of(text: &str) -> String {
+    unicode_security::skeleton(text).collect::<String>().to_lowercase()
 }
 
 /// The words of a text: runs of letters and digits, folded by whoever calls.
@@ -117,6 +129,13 @@ mod tests {
     fn typos(typed: &str, text: &str) -> usize {
         let max = typed.len() + text.len();
         Typed::new(typed).unwrap().typos(text, Letters::of(text), max).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn ascii_looks_as_unicode_says(text in "[ -~]{0,20}") {
+            prop_assert_eq!(skeleton(&text), looks_of(&folded(&text)));
+        }
     }
 
     #[test]
