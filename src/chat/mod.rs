@@ -1,7 +1,18 @@
 //! The words of each platform.
 
+pub mod api;
 pub mod discord;
 pub mod inbox;
 pub mod layout;
 pub mod markdown;
+pub mod moment;
 pub mod slack;
+
+/// Why a platform is answered nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Of a workspace that is not served.
+    Stranger,
+    /// Ours to put right; it is in the log.
+    Broken,
+}

@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod server;
+mod signed;
 pub mod slack;
 
 use std::sync::Arc;

@@ -1,64 +1,22 @@
 //! Slack's three requests: a slash command, an event, an interaction.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
-use tokio::time::timeout;
 
 use super::Web;
-use crate::chat::slack::dispatcher::{self, Dispatcher};
+use super::signed::{self, Headers, Rejection};
+use crate::chat::slack::dispatcher::Dispatcher;
 use crate::chat::slack::inbound::{self, Inbound};
 use crate::chat::slack::signature::SigningSecret;
-
-/// How long Slack may take to send the body of a request.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What Slack's routes need.
 pub struct Slack {
     secret: SigningSecret,
     dispatcher: Arc<Dispatcher>,
-}
-
-/// Why a request gets no answer. What Slack is told gives nobody a hint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rejection {
-    /// Slack is off.
-    Off,
-    TooLarge,
-    TooSlow,
-    /// Not from Slack, not now, or of another workspace.
-    NotGenuine,
-    Malformed,
-    /// Ours to put right; it is in the log.
-    Broken,
-}
-
-impl From<dispatcher::Rejection> for Rejection {
-    fn from(rejection: dispatcher::Rejection) -> Rejection {
-        match rejection {
-            dispatcher::Rejection::Stranger => Rejection::NotGenuine,
-            dispatcher::Rejection::Broken => Rejection::Broken,
-        }
-    }
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Rejection::Off => StatusCode::NOT_FOUND,
-            Rejection::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Rejection::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Rejection::NotGenuine => StatusCode::UNAUTHORIZED,
-            Rejection::Malformed => StatusCode::BAD_REQUEST,
-            Rejection::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        status.into_response()
-    }
 }
 
 impl Slack {
@@ -72,21 +30,12 @@ impl Slack {
 
     /// The raw body of a request that Slack signed.
     async fn genuine(&self, request: Request) -> Result<Bytes, Rejection> {
-        let headers = request.headers().clone();
-        let read = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
-        let body = match read.map_err(|_| Rejection::TooSlow)? {
-            Ok(body) => body,
-            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(Rejection::TooLarge);
-            }
-            Err(_) => return Err(Rejection::Malformed),
-        };
-        let timestamp = only(&headers, "x-slack-request-timestamp")?;
-        let signature = only(&headers, "x-slack-signature")?;
-        // Slack packs nothing. The signature is of what arrived, and so is what we read.
-        let is_packed = headers.contains_key(header::CONTENT_ENCODING);
-        let is_genuine = self.secret.signed(timestamp, signature, &body, now_s());
-        (is_genuine && !is_packed).then_some(body).ok_or(Rejection::NotGenuine)
+        let headers =
+            Headers { timestamp: "x-slack-request-timestamp", signature: "x-slack-signature" };
+        signed::body(request, headers, |timestamp, signature, body, now_s| {
+            self.secret.signed(timestamp, signature, body, now_s)
+        })
+        .await
     }
 }
 
@@ -116,21 +65,7 @@ async fn answer(
         let body = slack.genuine(request).await?;
         let heard = read(&body, slack.dispatcher.bot_user_id()).ok_or(Rejection::Malformed)?;
         let said = slack.dispatcher.hear(heard).await?;
-        Ok(([(header::CONTENT_TYPE, "application/json")], said).into_response())
+        Ok(signed::json(said))
     };
     answered.await.unwrap_or_else(|rejection: Rejection| rejection.into_response())
-}
-
-/// The value of a header that is there exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a [u8], Rejection> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(value.as_bytes()),
-        _ => Err(Rejection::NotGenuine),
-    }
-}
-
-fn now_s() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }

@@ -14,7 +14,8 @@ use url::Url;
 
 use super::connector::Connector;
 use super::pace::Pace;
-use crate::integrations::http::{Client, HttpError, Policy};
+use crate::chat::api::{Api, is_loopback};
+use crate::integrations::http::{Client, HttpError};
 
 /// Slack's hosts: for everybody, and for the government of the USA.
 const HOSTS: [&str; 2] = ["slack.com", "slack-gov.com"];
@@ -87,14 +88,8 @@ impl SlackApi {
         token: Option<SecretString>,
         allowed_hosts: &[String],
     ) -> anyhow::Result<SlackApi> {
-        let host = api_url.host_str().unwrap_or_default();
-        let loopback = is_loopback(api_url);
-        let policy = Policy { allowed: allowed_hosts.to_vec(), loopback };
-        if !loopback && !HOSTS.contains(&host) && !policy.lists(api_url) {
-            anyhow::bail!(
-                "`SLACK_API_URL` leads to `{host}`, which is not Slack; list it under `allowed_hosts`"
-            );
-        }
+        let api = Api { platform: "Slack", variable: "SLACK_API_URL", hosts: &HOSTS };
+        let policy = api.policy(api_url, allowed_hosts)?;
         let connector = Connector { http: Client::new(policy), api_url: api_url.clone() };
         Ok(SlackApi { client: SlackClient::new(connector), token, pace: Mutex::default() })
     }
@@ -305,15 +300,6 @@ impl SlackError {
             }
             _ => SlackError::Rejected { code },
         }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

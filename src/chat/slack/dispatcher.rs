@@ -22,6 +22,7 @@ use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, SlashCommand};
 use super::modal::{self, Origin};
 use super::outbound::{self, Message};
 use crate::app::App;
+use crate::chat::Rejection;
 use crate::chat::inbox::{Delivery, Inbox, Taken};
 use crate::conversation::{Address, Audience, Form, Invocation, Reply};
 use crate::error::Refusal;
@@ -45,15 +46,6 @@ pub struct Dispatcher {
     /// The answers under way.
     tasks: TaskTracker,
     answer_within: Duration,
-}
-
-/// Why Slack is answered nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejection {
-    /// Of a workspace that is not served.
-    Stranger,
-    /// Ours to put right; it is in the log.
-    Broken,
 }
 
 impl Dispatcher {

@@ -7,8 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// Slack's own rule: an older request may be a replay.
-pub const AGE_S_MAX: u64 = 300;
+use crate::chat::moment::is_fresh;
 
 /// Shorter ones can be guessed; Slack's have 32 characters.
 const SECRET_CHARACTERS_MIN: usize = 16;
@@ -89,8 +88,7 @@ impl SigningSecret {
     /// time wherever the two differ.
     /// Source: <https://docs.slack.dev/authentication/verifying-requests-from-slack>
     pub fn signed(&self, timestamp: &[u8], signature: &[u8], body: &[u8], now_s: i64) -> bool {
-        let Some(sent_s) = seconds(timestamp) else { return false };
-        if sent_s.abs_diff(now_s) > AGE_S_MAX {
+        if !is_fresh(timestamp, now_s) {
             return false;
         }
         let Some(claimed) = signature.strip_prefix(b"v0=").and_then(mac) else { return false };
@@ -110,14 +108,6 @@ impl SigningSecret {
         }
         mac.finalize().into_bytes().into()
     }
-}
-
-/// Plain digits without a leading zero or sign, as Slack sends them.
-fn seconds(timestamp: &[u8]) -> Option<i64> {
-    let is_plain = (1..=12).contains(&timestamp.len())
-        && timestamp.iter().all(u8::is_ascii_digit)
-        && timestamp[0] != b'0';
-    std::str::from_utf8(timestamp).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 /// 64 lower-case hexadecimal digits.

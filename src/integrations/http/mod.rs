@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::Certificate;
 use reqwest::dns::Resolve;
 use url::Url;
@@ -139,9 +139,24 @@ impl Client {
         headers: &[(&str, &str)],
         body: &serde_json::Value,
     ) -> Result<Answer, HttpError> {
+        self.send_json(Method::POST, url, headers, body).await
+    }
+
+    /// [`Client::post_json`] by another method.
+    ///
+    /// # Errors
+    /// As [`Client::post_json`].
+    pub async fn send_json(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &(impl serde::Serialize + Sync),
+    ) -> Result<Answer, HttpError> {
         let (url, reach) = self.judge(url)?;
         let headers = header_map(&url, headers)?;
-        let request = self.connections(reach)?.post(url.clone()).json(body).headers(headers);
+        let request = self.connections(reach)?.request(method, url.clone()).json(body);
+        let request = request.headers(headers);
         within(&url, POST_SECONDS_MAX, exchange(&url, request, POST_ANSWER_BYTES_MAX)).await
     }
 
