@@ -10,11 +10,15 @@
 //! | `SLACK_SIGNING_SECRET` | what Slack signs its requests with                        | none: Slack is off       |
 //! | `SLACK_BOT_TOKEN`      | what we call Slack with                                   | none                     |
 //! | `SLACK_API_URL`        | where Slack's Web API is                                  | `https://slack.com/api/` |
+//! | `DISCORD_PUBLIC_KEY`   | what Discord's signatures are checked with                | none: Discord is off     |
+//! | `DISCORD_APPLICATION_ID` | which application we are                                | none                     |
+//! | `DISCORD_BOT_TOKEN`    | what we call Discord with                                 | none                     |
+//! | `DISCORD_API_URL`      | where Discord's API is                                    | `https://discord.com/api/v10/` |
 //! | `IDP_LOG`              | log level or filter: `info`, `warn,idp=debug`             | `info`                   |
 //! | `IDP_LOG_FORMAT`       | `text` or `json`                                          | `text` for a person      |
 //!
-//! `DATABASE_URL`, `SLACK_SIGNING_SECRET` and `SLACK_BOT_TOKEN` are secrets: each may come from the
-//! file that the variable with `_FILE` behind it names instead, as orchestrators mount them.
+//! `DATABASE_URL`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN` and `DISCORD_BOT_TOKEN` are secrets: each may
+//! come from the file that the variable with `_FILE` behind it names instead, as orchestrators mount them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,6 +39,7 @@ pub struct Config {
     /// `None`: look in the usual places.
     pub pg_bin: Option<PathBuf>,
     pub slack: SlackConfig,
+    pub discord: DiscordConfig,
     pub log: LogConfig,
 }
 
@@ -43,6 +48,18 @@ pub struct SlackConfig {
     /// `None`: Slack's routes are off.
     pub signing_secret: Option<SecretString>,
     /// `None`: answers go out on Slack's own request and by `response_url` only.
+    pub bot_token: Option<SecretString>,
+    /// Ends with `/`.
+    pub api_url: Url,
+}
+
+#[derive(Debug, Clone)]
+pub struct DiscordConfig {
+    /// In hexadecimal digits, not yet judged. `None`: Discord's route is off.
+    pub public_key: Option<String>,
+    /// Digits; there is one wherever there is a public key.
+    pub application_id: Option<String>,
+    /// `None`: commands cannot be registered.
     pub bot_token: Option<SecretString>,
     /// Ends with `/`.
     pub api_url: Url,
@@ -79,11 +96,17 @@ impl Config {
     }
 
     /// `raw` gives the value of an environment variable. Empty ones count as not set, but for those of
-    /// Slack: whoever names a secret means to have one.
+    /// the platforms: whoever names a secret means to have one.
     fn read(raw: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
-        for name in ["SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN"] {
+        for (platform, name) in [
+            ("Slack", "SLACK_SIGNING_SECRET"),
+            ("Slack", "SLACK_BOT_TOKEN"),
+            ("Discord", "DISCORD_PUBLIC_KEY"),
+            ("Discord", "DISCORD_APPLICATION_ID"),
+            ("Discord", "DISCORD_BOT_TOKEN"),
+        ] {
             if raw(name).is_some_and(|value| value.trim().is_empty()) {
-                bail!("`{name}` is empty; give it its value, or unset it to leave Slack off");
+                bail!("`{name}` is empty; give it its value, or unset it to leave {platform} off");
             }
         }
         let variable = &|name: &str| raw(name).filter(|value| !value.is_empty());
@@ -96,8 +119,13 @@ impl Config {
             slack: SlackConfig {
                 signing_secret: secret("SLACK_SIGNING_SECRET", variable)?,
                 bot_token: secret("SLACK_BOT_TOKEN", variable)?,
-                api_url: slack_api_url(variable)?,
+                api_url: api_url(
+                    "SLACK_API_URL",
+                    variable("SLACK_API_URL"),
+                    "https://slack.com/api/",
+                )?,
             },
+            discord: discord(variable)?,
             log: LogConfig { filter: log_filter(variable)?, format: log_format(variable)? },
         })
     }
@@ -187,15 +215,38 @@ fn data_dir(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<PathBuf
     std::path::absolute(&dir).with_context(|| "`IDP_DATA_DIR` is not a path")
 }
 
-/// Not yet judged: whether it may be asked depends on the portal's settings.
-fn slack_api_url(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Url> {
-    let mut text =
-        variable("SLACK_API_URL").unwrap_or_else(|| "https://slack.com/api/".to_string());
+fn discord(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<DiscordConfig> {
+    let public_key = variable("DISCORD_PUBLIC_KEY");
+    let application_id = variable("DISCORD_APPLICATION_ID");
+    let is_id = |id: &String| id.len() <= 20 && id.bytes().all(|it| it.is_ascii_digit());
+    if !application_id.as_ref().is_none_or(is_id) {
+        bail!(
+            "`DISCORD_APPLICATION_ID` is not a number; copy it from “General Information” of the Discord app"
+        );
+    }
+    if public_key.is_some() && application_id.is_none() {
+        bail!(
+            "`DISCORD_APPLICATION_ID` is not set; copy it from “General Information” of the Discord app"
+        );
+    }
+    let url = variable("DISCORD_API_URL");
+    Ok(DiscordConfig {
+        public_key,
+        application_id,
+        bot_token: secret("DISCORD_BOT_TOKEN", variable)?,
+        api_url: api_url("DISCORD_API_URL", url, "https://discord.com/api/v10/")?,
+    })
+}
+
+/// The URL that the variable `name` gives, or the platform's own. Not yet judged: whether it may be asked
+/// depends on the portal's settings.
+fn api_url(name: &str, given: Option<String>, own: &str) -> anyhow::Result<Url> {
+    let mut text = given.unwrap_or_else(|| own.to_string());
     if !text.ends_with('/') {
         text.push('/');
     }
     let url = Url::parse(&text).ok().filter(|url| url.has_host());
-    url.ok_or_else(|| anyhow!("`SLACK_API_URL` is not a URL, such as https://slack.com/api/"))
+    url.ok_or_else(|| anyhow!("`{name}` is not a URL, such as {own}"))
 }
 
 fn log_filter(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Option<String>> {
@@ -239,7 +290,14 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_refused_by_the_name_of_its_variable_and_never_shown() {
-        for name in ["IDP_LISTEN", "SLACK_API_URL", "IDP_LOG", "IDP_LOG_FORMAT"] {
+        for name in [
+            "IDP_LISTEN",
+            "SLACK_API_URL",
+            "DISCORD_API_URL",
+            "DISCORD_APPLICATION_ID",
+            "IDP_LOG",
+            "IDP_LOG_FORMAT",
+        ] {
             let value = match name {
                 "IDP_LOG" => "idp=hunter2",
                 _ => "hunter2",
@@ -248,6 +306,16 @@ mod tests {
             assert!(error.contains(&format!("`{name}`")), "{name}: {error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn discord_needs_to_know_which_application_it_is() {
+        let key = ("DISCORD_PUBLIC_KEY", "00");
+        let error = read(&[("HOME", "/"), key]).unwrap_err().to_string();
+        assert!(error.contains("`DISCORD_APPLICATION_ID` is not set"), "{error}");
+        assert!(read(&[("HOME", "/"), key, ("DISCORD_APPLICATION_ID", "17")]).is_ok());
+        let error = read(&[("HOME", "/"), ("DISCORD_PUBLIC_KEY", " ")]).unwrap_err().to_string();
+        assert!(error.contains("`DISCORD_PUBLIC_KEY` is empty"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,8 @@
 //!   checkout: component:default/checkout-web
 //! slack:
 //!   team_id: T0123456789         # requests of other workspaces are refused
+//! discord:
+//!   guild_ids: ["1234567890"]    # the servers whose requests are answered; without it: none
 //! allowed_hosts:                 # private servers that may be asked, with their ports
 //!   - ghe.acme.internal:8443
 //! secrets:                       # for `http:` lookups, by name; never the secret itself
@@ -62,6 +64,7 @@ pub struct Settings {
     /// What people say → the entity they mean.
     pub aliases: BTreeMap<String, EntityRef>,
     pub slack: SlackSettings,
+    pub discord: DiscordSettings,
     /// Hosts with ports that may be private.
     pub allowed_hosts: Vec<String>,
     /// Secrets that `http:` lookups sign with, by the name their command files use.
@@ -74,6 +77,12 @@ pub struct SlackSettings {
     pub team_id: Option<String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DiscordSettings {
+    /// The servers that are answered; requests of others are refused.
+    pub guild_ids: Vec<String>,
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -84,6 +93,7 @@ impl Default for Settings {
             mass_delete_percent: MASS_DELETE_PERCENT,
             aliases: BTreeMap::new(),
             slack: SlackSettings::default(),
+            discord: DiscordSettings::default(),
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
         }
@@ -139,6 +149,7 @@ impl Settings {
         }
         self.aliases = aliases(&mut fields);
         self.slack = slack(&mut fields);
+        self.discord = discord(&mut fields);
         self.secrets = secrets(&mut fields);
         fields.refuse_unknown();
     }
@@ -394,6 +405,26 @@ fn slack(outer: &mut Fields) -> SlackSettings {
     slack
 }
 
+fn discord(outer: &mut Fields) -> DiscordSettings {
+    let mut discord = DiscordSettings::default();
+    let Some(node) = outer.take("discord") else { return discord };
+    let Some(mut fields) = Fields::of(node, "discord", outer.file, outer.problems) else {
+        return discord;
+    };
+    for (id, at) in fields.texts("guild_ids").unwrap_or_default() {
+        if id.len() <= 20 && id.bytes().all(|it| it.is_ascii_digit()) {
+            discord.guild_ids.push(id);
+        } else {
+            let message = format!("`{id}` is not the id of a Discord server.");
+            let hint =
+                "It is a number in quotes, and stands in the address of Discord in a browser.";
+            fields.problem(at, "guild-id", message, hint);
+        }
+    }
+    fields.refuse_unknown();
+    discord
+}
+
 fn allowed_hosts(fields: &mut Fields) -> Vec<String> {
     let mut hosts = Vec::new();
     for (host, at) in fields.texts("allowed_hosts").unwrap_or_default() {
@@ -481,6 +512,7 @@ mod tests {
         assert_eq!(settings.refresh, Duration::from_secs(300));
         assert_eq!(settings.aliases["checkout"].as_str(), "component:default/checkout-web");
         assert_eq!(settings.slack.team_id.as_deref(), Some("T0123456789"));
+        assert_eq!(settings.discord.guild_ids, ["1234567890"]);
         assert_eq!(settings.allowed_hosts, ["ghe.acme.internal:8443"]);
         assert_eq!(settings.secrets["deploys"], SecretReference::Env("DEPLOYS_SECRET".into()));
     }

@@ -22,6 +22,8 @@ use crate::catalog::flow::{self, Refresh};
 use crate::catalog::snapshot::disk;
 use crate::catalog::sources::Source;
 use crate::catalog::{Catalog, EntityRef, Snapshot};
+use crate::chat::discord;
+use crate::chat::discord::client::DiscordApi;
 use crate::chat::slack::client::SlackApi;
 use crate::chat::slack::dispatcher::Dispatcher;
 use crate::config::Config;
@@ -29,6 +31,7 @@ use crate::portal::Portal;
 use crate::portal::watch::{self, Change};
 use crate::postgres::{self, Database, Db};
 use crate::web::Web;
+use crate::web::discord::Discord;
 use crate::web::slack::Slack;
 
 /// How long the database may take to answer before the copy on disk does.
@@ -252,22 +255,46 @@ impl Running {
         }
     }
 
-    /// What the HTTP server answers with; without a signing secret Slack is off.
+    /// What the HTTP server answers with; without a signing secret Slack is off, without a public key Discord.
     ///
     /// # Errors
-    /// A signing secret that anybody could sign with; an address of Slack's API that is not Slack's.
+    /// A secret or key that anybody could sign with; an address of a platform's API that is not the platform's.
     pub fn web(&self) -> anyhow::Result<Web> {
+        let (slack, discord) = (self.slack()?, self.discord()?);
+        Ok(Web { app: self.app.clone(), slack, discord })
+    }
+
+    fn slack(&self) -> anyhow::Result<Option<Arc<Slack>>> {
         let config = &self.config.slack;
-        let Some(secret) = &config.signing_secret else {
-            return Ok(Web { app: self.app.clone(), slack: None });
-        };
+        let Some(secret) = &config.signing_secret else { return Ok(None) };
         let allowed_hosts = &self.app.settings.load().allowed_hosts;
         let api = SlackApi::new(&config.api_url, config.bot_token.clone(), allowed_hosts)?;
         let dispatcher = Dispatcher::new(self.app.clone(), api, self.tasks.clone());
         let dispatcher = Arc::new(dispatcher);
         let slack = Slack::new(secret, dispatcher.clone())?;
         self.tasks.spawn(dispatcher.keep(self.stop.clone()));
-        Ok(Web { app: self.app.clone(), slack: Some(Arc::new(slack)) })
+        Ok(Some(Arc::new(slack)))
+    }
+
+    fn discord(&self) -> anyhow::Result<Option<Arc<Discord>>> {
+        let config = &self.config.discord;
+        let (Some(key), Some(id)) = (&config.public_key, &config.application_id) else {
+            return Ok(None);
+        };
+        let settings = self.app.settings.load();
+        if settings.discord.guild_ids.is_empty() {
+            tracing::warn!(
+                "Discord is on, and no server is answered: list yours under `discord.guild_ids` in idp.yaml"
+            );
+        }
+        let token = config.bot_token.clone();
+        let api = DiscordApi::new(&config.api_url, id, token, &settings.allowed_hosts)?;
+        let dispatcher =
+            discord::dispatcher::Dispatcher::new(self.app.clone(), api, self.tasks.clone());
+        let dispatcher = Arc::new(dispatcher);
+        let discord = Discord::new(key, dispatcher.clone())?;
+        self.tasks.spawn(dispatcher.keep(self.stop.clone()));
+        Ok(Some(Arc::new(discord)))
     }
 
     fn db(&self) -> Option<Db> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::Serve;
 use super::running::{Running, WithoutCatalog};
 use super::setup;
+use crate::chat::discord::signature::PublicKey;
 use crate::chat::slack::signature::SigningSecret;
 use crate::config::Config;
 use crate::web::{self, server};
@@ -20,6 +21,9 @@ pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result
     let dir = setup::portal_dir(config, serve.portal.as_deref())?;
     if let Some(secret) = &config.slack.signing_secret {
         SigningSecret::new(secret)?;
+    }
+    if let Some(key) = &config.discord.public_key {
+        PublicKey::new(key)?;
     }
     // First, so that a port that is taken is told before a database is started.
     let listener = listen(serve.listen.unwrap_or(config.listen)).await?;

@@ -1,5 +1,6 @@
 //! HTTP in.
 
+pub mod discord;
 pub mod health;
 pub mod server;
 mod signed;
@@ -16,7 +17,7 @@ use axum::routing::{get, post};
 
 use crate::app::App;
 
-/// The largest request; Slack's are far smaller.
+/// The largest request; those of the platforms are far smaller.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Everything the routes need.
@@ -25,6 +26,8 @@ pub struct Web {
     pub app: Arc<App>,
     /// `None`: Slack's routes answer 404.
     pub slack: Option<Arc<slack::Slack>>,
+    /// `None`: Discord's route answers 404.
+    pub discord: Option<Arc<discord::Discord>>,
 }
 
 pub fn router(web: Web) -> Router {
@@ -33,6 +36,7 @@ pub fn router(web: Web) -> Router {
         .route("/slack/commands", post(slack::command))
         .route("/slack/events", post(slack::event))
         .route("/slack/interactions", post(slack::interaction))
+        .route("/discord/interactions", post(discord::interaction))
         .route("/livez", get(health::livez))
         .route("/healthz", get(health::livez))
         .route("/readyz", get(health::readyz))
@@ -52,7 +56,8 @@ async fn count(request: Request, next: Next) -> Response {
     let route = path.as_ref().map_or("other", MatchedPath::as_str).to_string();
     let status = response.status();
     // Who watches the process asks often and learns nothing new: in the log only when it fails.
-    if route.starts_with("/slack/") || !status.is_success() {
+    let is_watch = !route.starts_with("/slack/") && !route.starts_with("/discord/");
+    if !is_watch || !status.is_success() {
         tracing::info!(%method, route, status = status.as_u16(), seconds, "answered a request");
     } else {
         tracing::debug!(%method, route, status = status.as_u16(), seconds, "answered a request");

@@ -112,6 +112,7 @@ fn every_key_of_the_settings_file_is_documented() {
         mass_delete_percent: _,
         aliases,
         slack,
+        discord,
         allowed_hosts,
         secrets,
     } = settings;
@@ -120,6 +121,7 @@ fn every_key_of_the_settings_file_is_documented() {
     }
     assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));
     assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
+    assert!(!discord.guild_ids.is_empty());
 }
 
 #[test]

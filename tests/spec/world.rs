@@ -154,7 +154,7 @@ async fn process(
     let slack = Slack::new(&SecretString::from(SECRET), dispatcher.clone()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = web::router(Web { app: app.clone(), slack: Some(Arc::new(slack)) });
+    let routes = web::router(Web { app: app.clone(), slack: Some(Arc::new(slack)), discord: None });
     tokio::spawn(server::serve(listener, routes, stop.clone()));
     (dispatcher, address)
 }

@@ -1,3 +1,8 @@
-//! Discord: what it sends, what it is sent.
+//! Discord: what it sends, what it is answered.
 
+pub mod client;
+pub mod dispatcher;
+pub mod inbound;
+pub mod modal;
 pub mod outbound;
+pub mod signature;

@@ -1,0 +1,251 @@
+//! What the bot says to Discord of its own accord: late answers, which commands there are.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use crate::chat::api::Api;
+use crate::integrations::http::{Answer, Client, HttpError};
+
+const HOSTS: [&str; 1] = ["discord.com"];
+
+/// How often one call is made while Discord answers that it is too early.
+const CALLS_MAX: usize = 3;
+
+/// The longest that a call waits for its turn; who asks waits with it.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The most bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Where Discord says no more than that it is too early.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Discord's API, called as our application. Each call ends within 10 s, once its turn has come.
+#[derive(Debug)]
+pub struct DiscordApi {
+    http: Client,
+    /// Ends with `/`.
+    url: Url,
+    application_id: String,
+    /// `None`: late answers alone can be sent.
+    token: Option<SecretString>,
+}
+
+/// Why a call had no effect, by what can be done about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscordError {
+    /// The message, or the right to answer, is no more; there is nobody to tell.
+    #[error("what was to be answered is gone ({code})")]
+    Gone { code: u64 },
+    /// The application is not in the server, or may not do this there.
+    #[error("Discord does not let the bot do this ({code}); invite it to the server anew")]
+    Access { code: u64 },
+    /// No call works until a person mends it.
+    #[error("Discord does not take the bot's token; set `DISCORD_BOT_TOKEN` to the one of the app")]
+    Token,
+    /// Nothing was done.
+    #[error("Discord takes no more calls for {} s", wait.as_secs())]
+    Limited { wait: Duration },
+    /// Ours to put right: Discord does not understand what we sent.
+    #[error("Discord refused the call (status {status}, {code})")]
+    Rejected { status: u16, code: u64 },
+    #[error("Discord is away: {why}")]
+    Away { why: String },
+}
+
+impl DiscordError {
+    /// Whether the same call may work later; each of ours does nothing the second time.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, DiscordError::Limited { .. } | DiscordError::Away { .. })
+    }
+}
+
+impl DiscordApi {
+    /// A client of the API at `url`, which ends with `/`; `allowed_hosts` are those of the settings.
+    ///
+    /// # Errors
+    /// A `url` that is neither Discord's, nor on this machine, nor allowed: it would be told the token.
+    pub fn new(
+        url: &Url,
+        application_id: &str,
+        token: Option<SecretString>,
+        allowed_hosts: &[String],
+    ) -> anyhow::Result<DiscordApi> {
+        let api = Api { platform: "Discord", variable: "DISCORD_API_URL", hosts: &HOSTS };
+        let http = Client::new(api.policy(url, allowed_hosts)?);
+        let application_id = application_id.to_string();
+        Ok(DiscordApi { http, url: url.clone(), application_id, token })
+    }
+
+    pub fn application_id(&self) -> &str {
+        &self.application_id
+    }
+
+    /// `message` is what the interaction of this `token` is answered, in the place of what it was answered
+    /// before; within 15 minutes of it.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn edit_answer(&self, token: &str, message: &Value) -> Result<(), DiscordError> {
+        let path = ["webhooks", &self.application_id, token, "messages", "@original"];
+        // The token in the address says who may: no other is sent.
+        self.call(Method::PATCH, &path, &[], message).await.map(|_| ())
+    }
+
+    /// The application's commands in the server `guild_id`, as Discord has them.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn commands(&self, guild_id: &str) -> Result<Value, DiscordError> {
+        self.call_as_bot(Method::GET, &self.commands_of(guild_id), &Value::Null).await
+    }
+
+    /// `commands`, a list, are all that the application has in the server `guild_id` from now on.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn set_commands(&self, guild_id: &str, commands: &Value) -> Result<(), DiscordError> {
+        self.call_as_bot(Method::PUT, &self.commands_of(guild_id), commands).await.map(|_| ())
+    }
+
+    fn commands_of<'a>(&'a self, guild_id: &'a str) -> [&'a str; 5] {
+        ["applications", &self.application_id, "guilds", guild_id, "commands"]
+    }
+
+    async fn call_as_bot(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<Value, DiscordError> {
+        let token = self.token.as_ref().ok_or(DiscordError::Token)?;
+        let bot = Zeroizing::new(format!("Bot {}", token.expose_secret()));
+        self.call(method, path, &[("authorization", &bot)], body).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value, DiscordError> {
+        let url = self.at(path);
+        let mut called = Err(DiscordError::Limited { wait: Duration::ZERO });
+        for _ in 0..CALLS_MAX {
+            let answer = match method {
+                Method::GET => self.http.get_with(url.as_str(), headers, ANSWER_BYTES_MAX).await,
+                _ => self.http.send_json(method.clone(), url.as_str(), headers, body).await,
+            };
+            called = judge(answer);
+            match &called {
+                Err(DiscordError::Limited { wait }) if *wait <= WAIT_MAX => {
+                    tokio::time::sleep(*wait).await;
+                }
+                _ => break,
+            }
+        }
+        called
+    }
+
+    /// The address of `path`, whose parts come from outside.
+    fn at(&self, path: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+}
+
+/// What Discord's answer means. Nothing of its body goes into an error: it may repeat what we sent.
+///
+/// Source: <https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>
+fn judge(answer: Result<Answer, HttpError>) -> Result<Value, DiscordError> {
+    let answer = answer.map_err(|error| DiscordError::Away { why: error.to_string() })?;
+    let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = said["code"].as_u64().unwrap_or_default();
+    match (answer.status, code) {
+        (200..300, _) => Ok(said),
+        (429, _) => Err(DiscordError::Limited { wait: wait(&answer, &said) }),
+        (401, 0) => Err(DiscordError::Token),
+        // Unknown interactions, messages and webhooks; a webhook's token that has ended.
+        (_, 10_008 | 10_015 | 10_062 | 50_027) => Err(DiscordError::Gone { code }),
+        (401, _) => Err(DiscordError::Token),
+        (403, _) | (_, 10_004 | 50_001 | 50_013) => Err(DiscordError::Access { code }),
+        (status @ 500.., _) => {
+            Err(DiscordError::Away { why: format!("it answers with status {status}") })
+        }
+        (status, _) => Err(DiscordError::Rejected { status, code }),
+    }
+}
+
+/// How long Discord asks us to wait: to the millisecond in the body, in seconds in the head.
+fn wait(answer: &Answer, said: &Value) -> Duration {
+    let header = answer.headers.get("retry-after").and_then(|it| it.to_str().ok()?.parse().ok());
+    let seconds = said["retry_after"].as_f64().or(header);
+    seconds.and_then(|it| Duration::try_from_secs_f64(it).ok()).unwrap_or(WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn api(url: &str) -> anyhow::Result<DiscordApi> {
+        DiscordApi::new(&Url::parse(url).unwrap(), "1", Some("secret".into()), &[])
+    }
+
+    #[test]
+    fn the_token_goes_to_discord_or_to_this_machine_and_is_never_shown() {
+        for url in ["https://discord.com/api/v10/", "http://127.0.0.1:9/"] {
+            assert!(!format!("{:?}", api(url).unwrap()).contains("secret"), "{url}");
+        }
+        for url in ["https://discord.com.evil.test/", "http://10.0.0.1/", "https://evil.test/"] {
+            let error = api(url).unwrap_err().to_string();
+            assert!(
+                error.contains("allowed_hosts") && error.contains("DISCORD_API_URL"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_part_of_an_address_is_another() {
+        let api = api("https://discord.com/api/v10/").unwrap();
+        assert_eq!(
+            api.at(&["webhooks", "1", "../a?b#c", "@original"]).as_str(),
+            "https://discord.com/api/v10/webhooks/1/..%2Fa%3Fb%23c/@original"
+        );
+    }
+
+    #[test]
+    fn each_error_of_discord_says_what_can_be_done() {
+        let of = |status: u16, body: &str| {
+            let body = body.as_bytes().to_vec();
+            judge(Ok(Answer { status, headers: HeaderMap::new(), body })).unwrap_err()
+        };
+        let code = |code: u64| format!(r#"{{"code":{code}}}"#);
+        for gone in [10_008, 10_015, 10_062, 50_027] {
+            assert_eq!(of(404, &code(gone)), DiscordError::Gone { code: gone });
+        }
+        for access in [50_001, 50_013] {
+            assert_eq!(of(403, &code(access)), DiscordError::Access { code: access });
+        }
+        assert_eq!(of(401, &code(0)), DiscordError::Token);
+        assert_eq!(
+            of(429, r#"{"retry_after":1.5}"#),
+            DiscordError::Limited { wait: Duration::from_millis(1_500) }
+        );
+        assert_eq!(of(429, "{"), DiscordError::Limited { wait: WAIT });
+        assert_eq!(of(429, r#"{"retry_after":-1}"#), DiscordError::Limited { wait: WAIT });
+        assert!(of(503, "").is_passing() && of(500, "").is_passing());
+        assert_eq!(of(400, &code(50_035)), DiscordError::Rejected { status: 400, code: 50_035 });
+    }
+}
