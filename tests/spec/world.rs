@@ -1,4 +1,5 @@
 //! Slack's side of the world: it signs requests to the real routes on a real port, and hears what the bot says.
+//! Discord's side of it is in `discord_world.rs`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,6 +13,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use idp::app::App;
+use idp::chat::discord;
 use idp::chat::slack::client::SlackApi;
 use idp::chat::slack::dispatcher::{ANSWER_WITHIN, Dispatcher};
 use idp::chat::slack::signature::SigningSecret;
@@ -28,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::asking::Asking;
 use crate::database::Fresh;
+use crate::discord_world::{self, FakeDiscord, GUILD};
 use idp::commands::CommandSet;
 
 pub const SECRET: &str = "0d7f4bb1a9c34e5f8a2b6c1d9e3f7a50";
@@ -43,6 +46,8 @@ pub struct World {
     pub dispatcher: Arc<Dispatcher>,
     pub address: SocketAddr,
     pub fake: FakeSlack,
+    pub discord: Arc<discord::dispatcher::Dispatcher>,
+    pub fake_discord: FakeDiscord,
     pub stop: CancellationToken,
     next: AtomicU64,
 }
@@ -73,20 +78,24 @@ impl World {
 
     /// A world with the settings as `change` leaves them.
     pub async fn with(answer_within: Duration, change: impl FnOnce(&mut Settings)) -> World {
-        let fake = FakeSlack::start().await;
+        let (fake, fake_discord) = (FakeSlack::start().await, FakeDiscord::start().await);
         let Asking { app, fresh } = Asking::with(CommandSet::built_in(), |settings| {
             settings.slack.team_id = Some(TEAM.into());
+            settings.discord.guild_ids = vec![GUILD.into()];
             change(settings);
         })
         .await;
         let (app, stop) = (Arc::new(app), CancellationToken::new());
-        let (dispatcher, address) = process(&app, &fake, answer_within, &stop).await;
-        World { app, fresh, dispatcher, address, fake, stop, next: AtomicU64::new(1) }
+        let fakes = (&fake, &fake_discord);
+        let (dispatcher, discord, address) = process(&app, fakes, answer_within, &stop).await;
+        let next = AtomicU64::new(1);
+        World { app, fresh, dispatcher, address, fake, discord, fake_discord, stop, next }
     }
 
     /// Where another process listens, on the same database, which remembers nothing of what this one took.
     pub async fn another_process(&self) -> SocketAddr {
-        process(&self.app, &self.fake, ANSWER_WITHIN, &self.stop).await.1
+        let fakes = (&self.fake, &self.fake_discord);
+        process(&self.app, fakes, ANSWER_WITHIN, &self.stop).await.2
     }
 
     /// `who` types `/idp text`; what Slack shows them.
@@ -135,18 +144,18 @@ impl World {
         sends(self.address, path, body).await
     }
 
-    fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-/// Slack's routes over `app`, and where they listen until `stop`.
+/// The routes of both platforms over `app`, and where they listen until `stop`.
 async fn process(
     app: &Arc<App>,
-    fake: &FakeSlack,
+    (fake, fake_discord): (&FakeSlack, &FakeDiscord),
     answer_within: Duration,
     stop: &CancellationToken,
-) -> (Arc<Dispatcher>, SocketAddr) {
+) -> (Arc<Dispatcher>, Arc<discord::dispatcher::Dispatcher>, SocketAddr) {
     let api_url = format!("http://{}/api/", fake.address).parse().unwrap();
     let api = SlackApi::new(&api_url, Some(SecretString::from("xoxb-of-the-world")), &[]).unwrap();
     let dispatcher = Dispatcher::new(app.clone(), api, TaskTracker::new());
@@ -154,9 +163,10 @@ async fn process(
     let slack = Slack::new(&SecretString::from(SECRET), dispatcher.clone()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = web::router(Web { app: app.clone(), slack: Some(Arc::new(slack)), discord: None });
-    tokio::spawn(server::serve(listener, routes, stop.clone()));
-    (dispatcher, address)
+    let (discord, route) = discord_world::route(app, fake_discord, answer_within);
+    let web = Web { app: app.clone(), slack: Some(Arc::new(slack)), discord: Some(route) };
+    tokio::spawn(server::serve(listener, web::router(web), stop.clone()));
+    (dispatcher, discord, address)
 }
 
 impl Drop for World {

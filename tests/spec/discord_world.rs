@@ -1,0 +1,329 @@
+//! Discord's side of the world: it signs interactions, and its API hears what the bot says of its own accord.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as Lock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use ed25519_dalek::{Signer, SigningKey};
+use idp::app::App;
+use idp::chat::discord::client::DiscordApi;
+use idp::chat::discord::dispatcher::Dispatcher;
+use idp::web::discord::Discord;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio_util::task::TaskTracker;
+
+use crate::world::{Answer, World, now_s, request};
+
+pub const GUILD: &str = "700000000000000001";
+pub const APPLICATION: &str = "800000000000000001";
+pub const BOT_TOKEN: &str = "a-token-of-the-world";
+const PATH: &str = "/discord/interactions";
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What Discord signs with.
+pub fn signing_key() -> SigningKey {
+    SigningKey::from_bytes(&[17; 32])
+}
+
+pub fn public_key() -> String {
+    hex::encode(signing_key().verifying_key().as_bytes())
+}
+
+/// Discord's route over `app`.
+pub fn route(
+    app: &Arc<App>,
+    fake: &FakeDiscord,
+    answer_within: Duration,
+) -> (Arc<Dispatcher>, Arc<Discord>) {
+    let api = fake.api();
+    let dispatcher = Dispatcher::new(app.clone(), api, TaskTracker::new());
+    let dispatcher = Arc::new(dispatcher.answering_within(answer_within));
+    let discord = Discord::new(&public_key(), dispatcher.clone()).unwrap();
+    (dispatcher, Arc::new(discord))
+}
+
+/// The headers that Discord signs `body` with.
+pub fn signed_at(timestamp: &str, body: &[u8]) -> Vec<(String, String)> {
+    let signature = signing_key().sign(&[timestamp.as_bytes(), body].concat());
+    vec![
+        ("x-signature-timestamp".into(), timestamp.into()),
+        ("x-signature-ed25519".into(), hex::encode(signature.to_bytes())),
+        ("content-length".into(), body.len().to_string()),
+    ]
+}
+
+/// `body` is sent to `address` as Discord sends it, signed now.
+pub async fn sends(address: SocketAddr, body: &Value) -> Answer {
+    let body = body.to_string();
+    sends_with(address, signed_at(&now_s().to_string(), body.as_bytes()), &body).await
+}
+
+/// `body` is sent with these headers.
+pub async fn sends_with(address: SocketAddr, headers: Vec<(String, String)>, body: &str) -> Answer {
+    request(address, "POST", PATH, headers, body.as_bytes().to_vec()).await
+}
+
+/// An interaction of `kind` that `who` makes in a channel; `id` tells one from another.
+pub fn interaction(id: u64, kind: u8, who: &str, data: Value) -> Value {
+    json!({
+        "type": kind, "id": id.to_string(), "token": format!("token-{id}"), "version": 1,
+        "application_id": APPLICATION, "guild_id": GUILD, "channel_id": "600000000000000001",
+        "channel": { "id": "600000000000000001", "type": 0, "name": "random" },
+        "member": { "user": { "id": who, "username": "ada" }, "roles": [] },
+        "data": data,
+    })
+}
+
+/// `/idp command` with names of options and their values.
+pub fn call(command: &str, values: &[(&str, Value)]) -> Value {
+    let options =
+        values.iter().map(|(name, value)| json!({ "type": 3, "name": name, "value": value }));
+    let options: Vec<Value> = options.collect();
+    json!({ "id": "1", "name": "idp", "type": 1, "options": [
+        { "type": 1, "name": command, "options": options },
+    ]})
+}
+
+impl World {
+    /// `/idp command` in Discord; what Discord is answered on the request, found fit for it.
+    pub async fn calls(&self, command: &str, values: &[(&str, Value)]) -> Value {
+        self.interacts(2, call(command, values)).await
+    }
+
+    /// An interaction of its own; what Discord is answered on the request, found fit for it.
+    pub async fn interacts(&self, kind: u8, data: Value) -> Value {
+        let body = interaction(self.number(), kind, "400000000000000001", data);
+        let answer = sends(self.address, &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let said = answer.json();
+        let path = "/interactions/{interaction_id}/{interaction_token}/callback";
+        fits(path, "post", &said).unwrap();
+        said
+    }
+}
+
+/// Discord's API on this machine: takes what its description allows, remembers it in its order.
+pub struct FakeDiscord {
+    pub address: SocketAddr,
+    heard: Mutex<UnboundedReceiver<Heard>>,
+    state: Arc<Remembers>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// `PATCH /webhooks/…`
+    pub call: String,
+    pub body: Value,
+}
+
+struct Remembers {
+    hear: UnboundedSender<Heard>,
+    /// How many calls are still to be turned away.
+    away_for: AtomicUsize,
+    limited_for: AtomicUsize,
+    commands: Lock<Value>,
+}
+
+impl FakeDiscord {
+    pub async fn start() -> FakeDiscord {
+        let (hear, heard) = mpsc::unbounded_channel();
+        let state = Arc::new(Remembers {
+            hear,
+            away_for: AtomicUsize::new(0),
+            limited_for: AtomicUsize::new(0),
+            commands: Lock::new(json!([])),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().fallback(any(answer)).with_state(state.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        FakeDiscord { address, heard: Mutex::new(heard), state }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/api/v10/", self.address)
+    }
+
+    pub fn api(&self) -> DiscordApi {
+        let url = self.url().parse().unwrap();
+        DiscordApi::new(&url, APPLICATION, Some(SecretString::from(BOT_TOKEN)), &[]).unwrap()
+    }
+
+    /// Turns the next `calls` away, each heard as `away`.
+    pub fn is_away_for(&self, calls: usize) {
+        self.state.away_for.store(calls, Ordering::SeqCst);
+    }
+
+    /// Asks the next `calls` to come again in 10 ms, each heard as `limited`.
+    pub fn is_limited_for(&self, calls: usize) {
+        self.state.limited_for.store(calls, Ordering::SeqCst);
+    }
+
+    /// The next thing that the bot said.
+    pub async fn hears(&self) -> Heard {
+        let next = async { self.heard.lock().await.recv().await.unwrap() };
+        tokio::time::timeout(PATIENCE, next).await.expect("the bot said nothing")
+    }
+
+    /// Everything that the bot said and nobody listened to yet.
+    pub async fn heard(&self) -> Vec<Heard> {
+        let mut heard = self.heard.lock().await;
+        std::iter::from_fn(|| heard.try_recv().ok()).collect()
+    }
+
+    /// The commands of the server, as they were last set or changed.
+    pub fn commands(&self) -> Value {
+        self.state.commands.lock().unwrap().clone()
+    }
+
+    pub fn change_commands(&self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.state.commands.lock().unwrap());
+    }
+}
+
+async fn answer(
+    State(state): State<Arc<Remembers>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let one_less = |left: usize| left.checked_sub(1);
+    let takes =
+        |it: &AtomicUsize| it.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+    // A world that went away hears nothing more.
+    let hear = |call: String| drop(state.hear.send(Heard { call, body: body.clone() }));
+    if takes(&state.away_for) {
+        hear("away".into());
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if takes(&state.limited_for) {
+        hear("limited".into());
+        let said = json!({ "message": "slow down", "retry_after": 0.01, "global": false });
+        return (StatusCode::TOO_MANY_REQUESTS, said.to_string()).into_response();
+    }
+    let path = uri.path().strip_prefix("/api/v10").unwrap_or_default();
+    hear(format!("{method} {path}"));
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let is_bot = headers.get("authorization").is_some_and(|it| it == &format!("Bot {BOT_TOKEN}"));
+    let refused = |status: StatusCode, code: u64, why: String| {
+        (status, json!({ "code": code, "message": why }).to_string()).into_response()
+    };
+    match (method.as_str(), parts.as_slice()) {
+        ("PATCH", ["webhooks", APPLICATION, _, "messages", "@original"]) => {
+            let template = "/webhooks/{webhook_id}/{webhook_token}/messages/@original";
+            match fits(template, "patch", &body) {
+                Ok(()) => json!({ "id": "1" }).to_string().into_response(),
+                Err(why) => refused(StatusCode::BAD_REQUEST, 50_035, why),
+            }
+        }
+        (_, ["applications", ..]) if !is_bot => {
+            refused(StatusCode::UNAUTHORIZED, 0, "401: Unauthorized".into())
+        }
+        ("GET", ["applications", APPLICATION, "guilds", GUILD, "commands"]) => {
+            state.commands.lock().unwrap().to_string().into_response()
+        }
+        ("PUT", ["applications", APPLICATION, "guilds", GUILD, "commands"]) => {
+            let template = "/applications/{application_id}/guilds/{guild_id}/commands";
+            if let Err(why) = fits(template, "put", &body) {
+                return refused(StatusCode::BAD_REQUEST, 50_035, why);
+            }
+            let stored = stored(&body);
+            *state.commands.lock().unwrap() = stored.clone();
+            stored.to_string().into_response()
+        }
+        (_, ["applications", APPLICATION, "guilds", ..]) => {
+            refused(StatusCode::FORBIDDEN, 50_001, "Missing Access".into())
+        }
+        _ => refused(StatusCode::NOT_FOUND, 0, "404: Not Found".into()),
+    }
+}
+
+/// The commands as Discord gives them back: with ids, and without what is as it always is.
+fn stored(commands: &Value) -> Value {
+    let mut commands = commands.clone();
+    for (number, command) in commands.as_array_mut().unwrap().iter_mut().enumerate() {
+        let given = command.as_object_mut().unwrap();
+        given.insert("id".into(), json!((900 + number).to_string()));
+        given.insert("application_id".into(), json!(APPLICATION));
+        given.insert("version".into(), json!("1"));
+        given.insert("nsfw".into(), json!(false));
+        given.entry("type").or_insert(json!(1));
+        given.insert("default_member_permissions".into(), Value::Null);
+        without_defaults(&mut given["options"]);
+    }
+    commands
+}
+
+fn without_defaults(options: &mut Value) {
+    for option in options.as_array_mut().into_iter().flatten() {
+        let given = option.as_object_mut().unwrap();
+        given.retain(|name, value| {
+            let is_default = *value == json!(false) || *value == json!([]) || value.is_null();
+            !(is_default
+                && ["required", "autocomplete", "choices", "options"].contains(&name.as_str()))
+                && !name.ends_with("_localizations")
+        });
+        if let Some(options) = given.get_mut("options") {
+            without_defaults(options);
+        }
+    }
+}
+
+/// Whether Discord's own description of the call allows `body`.
+pub fn fits(path: &str, method: &str, body: &Value) -> Result<(), String> {
+    let Some(description) = description() else { return Ok(()) };
+    let place = path.replace('~', "~0").replace('/', "~1");
+    let pointer = format!("/paths/{place}/{method}/requestBody/content/application~1json/schema");
+    assert!(description.pointer(&pointer).is_some(), "{path} is not described");
+    let mut schema = description.clone();
+    let root = schema.as_object_mut().unwrap();
+    root.insert(
+        "$ref".into(),
+        json!(format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D"))),
+    );
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> =
+        validator.iter_errors(body).map(|it| format!("{}: {it}", it.instance_path())).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n{body}", wrong.join("\n"))) }
+}
+
+/// `None` where it is not there: said once.
+fn description() -> Option<&'static Value> {
+    static DESCRIPTION: std::sync::OnceLock<Option<Value>> = std::sync::OnceLock::new();
+    let read = || {
+        let shared = std::env::var("IDP_SHARED").unwrap_or_else(|_| "../shared".into());
+        let file = PathBuf::from(shared).join("specs/discord.json");
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            println!("{} is not there: Discord's calls are not checked against it", file.display());
+            return None;
+        };
+        Some(serde_json::from_str(&text).unwrap())
+    };
+    DESCRIPTION.get_or_init(read).as_ref()
+}
+
+#[test]
+fn the_description_refuses_what_discord_would() {
+    if description().is_none() {
+        return;
+    }
+    let path = "/webhooks/{webhook_id}/{webhook_token}/messages/@original";
+    assert_eq!(fits(path, "patch", &json!({ "content": "a" })), Ok(()));
+    assert!(fits(path, "patch", &json!({ "content": "a".repeat(2_001) })).is_err());
+    assert!(fits(path, "patch", &json!({ "embeds": [{ "title": "a".repeat(257) }] })).is_err());
+}
