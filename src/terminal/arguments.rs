@@ -32,8 +32,13 @@ pub enum Command {
     Check(Check),
     /// Bring the database to this version's tables
     Migrate,
-    /// Answer Slack over HTTP until told to stop
+    /// Answer Slack and Discord over HTTP until told to stop
     Serve(Serve),
+    /// Which commands Discord offers
+    Discord {
+        #[command(subcommand)]
+        command: Discord,
+    },
     /// The private database
     Db {
         #[command(subcommand)]
@@ -147,6 +152,22 @@ pub struct Serve {
     /// Where to listen [default: $IDP_LISTEN, 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Discord {
+    /// Register the portal's commands in its servers, where they differ
+    Register {
+        /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+    },
+    /// Tell how Discord's commands differ from the portal's; fails when they do
+    Check {
+        /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod check;
 pub mod database;
 pub mod demo;
+pub mod discord;
 pub mod logs;
 pub mod prompt;
 pub mod render;
@@ -57,6 +58,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo => demo::run(&config, install).await,
         Command::Ask(ask) => ask::run(&config, install, ask).await,
         Command::Serve(serve) => serve::run(&config, install, serve).await,
+        Command::Discord { command } => discord::run(&config, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }
 }

@@ -25,6 +25,7 @@ mod directory;
 mod discord_http;
 mod discord_judge;
 mod discord_limits;
+mod discord_registration;
 mod discord_world;
 mod documents;
 mod egress;

@@ -5,4 +5,5 @@ pub mod dispatcher;
 pub mod inbound;
 pub mod modal;
 pub mod outbound;
+pub mod registration;
 pub mod signature;
