@@ -17,11 +17,11 @@ use crate::scale::at_full;
 use crate::slack_judge::{over_a_limit, seen, shape};
 use crate::world::{TEAM, World, sends};
 
-const HARMLESS: &str = "harmless";
-const SEED: u64 = 1;
+pub const HARMLESS: &str = "harmless";
+pub const SEED: u64 = 1;
 
 /// Hostile texts alone, then in pairs, one behind another or one in another, some encoded once more.
-fn texts(count: usize) -> Vec<String> {
+pub fn texts(count: usize) -> Vec<String> {
     let mut random = StdRng::seed_from_u64(SEED);
     let mut texts: Vec<String> = HOSTILE.iter().map(ToString::to_string).collect();
     texts.retain(|it| !it.contains('\0'));
@@ -52,7 +52,7 @@ fn slack_user(number: usize) -> String {
 }
 
 /// The descriptors of the victim `number`, wherever a text may stand made of `text`.
-fn descriptors(number: usize, text: &str) -> String {
+pub fn descriptors(number: usize, text: &str) -> String {
     let name = name(number);
     let metadata = |prefix: &str| {
         json!({
@@ -102,7 +102,7 @@ fn escaped(json: &str) -> String {
 }
 
 /// What is asked about the victim `number`, by whom: each built-in command.
-fn questions(number: usize) -> Vec<String> {
+pub fn questions(number: usize) -> Vec<String> {
     let name = name(number);
     vec![
         format!("owner c{name}"),

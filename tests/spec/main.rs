@@ -32,6 +32,7 @@ mod egress;
 mod git_source;
 mod graph;
 mod hostile_answers;
+mod hostile_discord;
 mod hostile_files;
 mod hostile_logs;
 mod hostile_names;
