@@ -1,21 +1,21 @@
 //! Every setting of the process, its variable, its default. Nothing else reads the environment.
 //!
-//! | variable               | what it sets                                              | default                  |
-//! |------------------------|-----------------------------------------------------------|--------------------------|
-//! | `DATABASE_URL`         | the Postgres server to use                                | a private cluster        |
-//! | `IDP_PORTAL`           | the portal directory                                      | `./portal`, else `.`     |
-//! | `IDP_LISTEN`           | address and port of the HTTP server                       | `127.0.0.1:8080`         |
-//! | `IDP_DATA_DIR`         | the private cluster, clones, the copy of the catalog, logs | `$XDG_DATA_HOME/idp`     |
-//! | `IDP_PG_BIN`           | where `initdb` and `postgres` lie                         | looked for               |
-//! | `SLACK_SIGNING_SECRET` | what Slack signs its requests with                        | none: Slack is off       |
-//! | `SLACK_BOT_TOKEN`      | what we call Slack with                                   | none                     |
-//! | `SLACK_API_URL`        | where Slack's Web API is                                  | `https://slack.com/api/` |
-//! | `DISCORD_PUBLIC_KEY`   | what Discord's signatures are checked with                | none: Discord is off     |
-//! | `DISCORD_APPLICATION_ID` | which application we are                                | none                     |
-//! | `DISCORD_BOT_TOKEN`    | what we call Discord with                                 | none                     |
-//! | `DISCORD_API_URL`      | where Discord's API is                                    | `https://discord.com/api/v10/` |
-//! | `IDP_LOG`              | log level or filter: `info`, `warn,idp=debug`             | `info`                   |
-//! | `IDP_LOG_FORMAT`       | `text` or `json`                                          | `text` for a person      |
+//! | variable                 | what it sets                                               | default                        |
+//! |--------------------------|------------------------------------------------------------|--------------------------------|
+//! | `DATABASE_URL`           | the Postgres server to use                                 | a private cluster              |
+//! | `IDP_PORTAL`             | the portal directory                                       | `./portal`, else `.`           |
+//! | `IDP_LISTEN`             | address and port of the HTTP server                        | `127.0.0.1:8080`               |
+//! | `IDP_DATA_DIR`           | the private cluster, clones, the copy of the catalog, logs | `$XDG_DATA_HOME/idp`           |
+//! | `IDP_PG_BIN`             | where `initdb` and `postgres` lie                          | looked for                     |
+//! | `SLACK_SIGNING_SECRET`   | what Slack signs its requests with                         | none: Slack is off             |
+//! | `SLACK_BOT_TOKEN`        | what we call Slack with                                    | none                           |
+//! | `SLACK_API_URL`          | where Slack's Web API is                                   | `https://slack.com/api/`       |
+//! | `DISCORD_PUBLIC_KEY`     | what Discord's signatures are checked with                 | none: Discord is off           |
+//! | `DISCORD_APPLICATION_ID` | which application we are                                   | none                           |
+//! | `DISCORD_BOT_TOKEN`      | what we call Discord with                                  | none                           |
+//! | `DISCORD_API_URL`        | where Discord's API is                                     | `https://discord.com/api/v10/` |
+//! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
+//! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
 //!
 //! `DATABASE_URL`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN` and `DISCORD_BOT_TOKEN` are secrets: each may
 //! come from the file that the variable with `_FILE` behind it names instead, as orchestrators mount them.

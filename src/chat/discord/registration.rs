@@ -180,7 +180,8 @@ fn told(commands: &Value) -> BTreeMap<String, Value> {
             let sub_command = option["name"].as_str().unwrap_or_default();
             told.insert(format!("{name} {sub_command}"), looks(option));
         }
-        let of_its_own = json!({ "type": command["type"].as_u64().unwrap_or(1), "description": command["description"] });
+        let kind = command["type"].as_u64().unwrap_or(1);
+        let of_its_own = json!({ "type": kind, "description": command["description"] });
         told.insert(name, of_its_own);
     }
     told
@@ -188,23 +189,17 @@ fn told(commands: &Value) -> BTreeMap<String, Value> {
 
 /// What an option looks like, without what is as it always is, which Discord leaves out.
 fn looks(option: &Value) -> Value {
-    let mut looks = Map::new();
+    let mut told = Map::new();
     for name in ["type", "name", "description", "required", "autocomplete"] {
         if !matches!(option[name], Value::Null | Value::Bool(false)) {
-            looks.insert(name.into(), option[name].clone());
+            told.insert(name.into(), option[name].clone());
         }
     }
-    for choice in option["choices"].as_array().into_iter().flatten() {
-        looks.entry("choices").or_insert(json!([])).as_array_mut().into_iter().for_each(|all| {
-            all.push(json!({ "name": choice["name"], "value": choice["value"] }));
-        });
-    }
-    let options: Vec<Value> =
-        option["options"].as_array().into_iter().flatten().map(self::looks).collect();
-    if !options.is_empty() {
-        looks.insert("options".into(), options.into());
-    }
-    looks.into()
+    let list = |name: &str| option[name].as_array().into_iter().flatten();
+    let choices = list("choices").map(|it| json!({ "name": it["name"], "value": it["value"] }));
+    told.insert("choices".into(), choices.collect());
+    told.insert("options".into(), list("options").map(looks).collect());
+    told.into()
 }
 
 #[cfg(test)]
