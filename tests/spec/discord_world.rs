@@ -273,10 +273,11 @@ fn without_defaults(options: &mut Value) {
     for option in options.as_array_mut().into_iter().flatten() {
         let given = option.as_object_mut().unwrap();
         given.retain(|name, value| {
-            let is_default = *value == json!(false) || *value == json!([]) || value.is_null();
-            !(is_default
-                && ["required", "autocomplete", "choices", "options"].contains(&name.as_str()))
-                && !name.ends_with("_localizations")
+            let is_usual = *value == json!(false) || *value == json!([]) || value.is_null();
+            let may_be_missing =
+                ["required", "autocomplete", "choices", "options"].contains(&name.as_str());
+            let is_left_out = (is_usual && may_be_missing) || name.ends_with("_localizations");
+            !is_left_out
         });
         if let Some(options) = given.get_mut("options") {
             without_defaults(options);
