@@ -9,6 +9,7 @@
 //! | `IDP_PG_BIN`             | where `initdb` and `postgres` lie                          | looked for                     |
 //! | `SLACK_SIGNING_SECRET`   | what Slack signs its requests with                         | none: Slack is off             |
 //! | `SLACK_BOT_TOKEN`        | what we call Slack with                                    | none                           |
+//! | `SLACK_APP_TOKEN`        | what we open Socket Mode with                              | none: Socket Mode is off       |
 //! | `SLACK_API_URL`          | where Slack's Web API is                                   | `https://slack.com/api/`       |
 //! | `DISCORD_PUBLIC_KEY`     | what Discord's signatures are checked with                 | none: Discord is off           |
 //! | `DISCORD_APPLICATION_ID` | which application we are                                   | none                           |
@@ -17,8 +18,9 @@
 //! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
 //! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
 //!
-//! `DATABASE_URL`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN` and `DISCORD_BOT_TOKEN` are secrets: each may
-//! come from the file that the variable with `_FILE` behind it names instead, as orchestrators mount them.
+//! `DATABASE_URL`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and `DISCORD_BOT_TOKEN` are
+//! secrets: each may come from the file that the variable with `_FILE` behind it names instead, as
+//! orchestrators mount them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,8 @@ pub struct SlackConfig {
     pub signing_secret: Option<SecretString>,
     /// `None`: answers go out on Slack's own request and by `response_url` only.
     pub bot_token: Option<SecretString>,
+    /// `None`: Socket Mode is off.
+    pub app_token: Option<SecretString>,
     /// Ends with `/`.
     pub api_url: Url,
 }
@@ -101,6 +105,7 @@ impl Config {
         for (platform, name) in [
             ("Slack", "SLACK_SIGNING_SECRET"),
             ("Slack", "SLACK_BOT_TOKEN"),
+            ("Slack", "SLACK_APP_TOKEN"),
             ("Discord", "DISCORD_PUBLIC_KEY"),
             ("Discord", "DISCORD_APPLICATION_ID"),
             ("Discord", "DISCORD_BOT_TOKEN"),
@@ -119,6 +124,7 @@ impl Config {
             slack: SlackConfig {
                 signing_secret: secret("SLACK_SIGNING_SECRET", variable)?,
                 bot_token: secret("SLACK_BOT_TOKEN", variable)?,
+                app_token: secret("SLACK_APP_TOKEN", variable)?,
                 api_url: api_url(
                     "SLACK_API_URL",
                     variable("SLACK_API_URL"),

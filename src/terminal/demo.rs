@@ -51,6 +51,7 @@ fn own_config(config: &Config) -> Config {
     own.data_dir = config.data_dir.join("demo");
     own.database_url = None;
     own.slack.bot_token = None;
+    own.slack.app_token = None;
     own.slack.signing_secret = Some(random_secret());
     own
 }

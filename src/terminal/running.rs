@@ -26,6 +26,7 @@ use crate::chat::discord;
 use crate::chat::discord::client::DiscordApi;
 use crate::chat::slack::client::SlackApi;
 use crate::chat::slack::dispatcher::Dispatcher;
+use crate::chat::slack::socket::SocketMode;
 use crate::config::Config;
 use crate::portal::Portal;
 use crate::portal::watch::{self, Change};
@@ -255,7 +256,8 @@ impl Running {
         }
     }
 
-    /// What the HTTP server answers with; without a signing secret Slack is off, without a public key Discord.
+    /// What the HTTP server answers with; without a signing secret Slack's routes are off, without a public key
+    /// Discord's. With an app token Slack is heard by Socket Mode as well, until [`Running::close`].
     ///
     /// # Errors
     /// A secret or key that anybody could sign with; an address of a platform's API that is not the platform's.
@@ -266,14 +268,21 @@ impl Running {
 
     fn slack(&self) -> anyhow::Result<Option<Arc<Slack>>> {
         let config = &self.config.slack;
-        let Some(secret) = &config.signing_secret else { return Ok(None) };
+        if config.signing_secret.is_none() && config.app_token.is_none() {
+            return Ok(None);
+        }
         let allowed_hosts = &self.app.settings.load().allowed_hosts;
         let api = SlackApi::new(&config.api_url, config.bot_token.clone(), allowed_hosts)?;
         let dispatcher = Dispatcher::new(self.app.clone(), api, self.tasks.clone());
         let dispatcher = Arc::new(dispatcher);
-        let slack = Slack::new(secret, dispatcher.clone())?;
+        let routes = |secret| Slack::new(secret, dispatcher.clone());
+        let slack = config.signing_secret.as_ref().map(routes).transpose()?.map(Arc::new);
+        if let Some(app_token) = &config.app_token {
+            let socket_mode = SocketMode::new(dispatcher.clone(), app_token.clone());
+            self.tasks.spawn(socket_mode.run(self.stop.clone()));
+        }
         self.tasks.spawn(dispatcher.keep(self.stop.clone()));
-        Ok(Some(Arc::new(slack)))
+        Ok(slack)
     }
 
     fn discord(&self) -> anyhow::Result<Option<Arc<Discord>>> {

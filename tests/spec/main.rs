@@ -52,5 +52,6 @@ mod slack_http;
 mod slack_judge;
 mod slack_limits;
 mod slack_signature;
+mod slack_socket;
 mod waiting;
 mod world;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,8 @@ use sha2::Sha256;
 
 use crate::command_line::CommandLine;
 use crate::database;
+
+static NEXT_TRIGGER: AtomicU64 = AtomicU64::new(1);
 
 const SECRET: &str = "5b1d3c8e0f9a47d2b6e4c1a098f7d635";
 
@@ -73,6 +76,8 @@ impl Server {
 
     /// What the slash command answers to `text`.
     fn says(&self, text: &str) -> Value {
+        // Each is another: a copy of the same is not answered.
+        let trigger = NEXT_TRIGGER.fetch_add(1, Ordering::Relaxed).to_string();
         let form = [
             ("command", "/idp"),
             ("text", text),
@@ -80,7 +85,7 @@ impl Server {
             ("channel_id", "C1"),
             ("channel_name", "general"),
             ("user_id", "U1"),
-            ("trigger_id", "1.1"),
+            ("trigger_id", &trigger),
             ("response_url", "https://hooks.slack.com/commands/1"),
         ];
         let answer = self.post("/slack/commands", &serde_urlencoded::to_string(form).unwrap());

@@ -255,8 +255,17 @@ pub async fn request(
 pub struct FakeSlack {
     pub address: SocketAddr,
     heard: Mutex<UnboundedReceiver<Heard>>,
+    pub moods: Arc<Moods>,
+}
+
+/// How the fake answers besides taking everything.
+#[derive(Default)]
+pub struct Moods {
     /// How many requests are still to be turned away.
-    away_for: Arc<AtomicUsize>,
+    away_for: AtomicUsize,
+    /// The answer to `apps.connections.open`, and how often it was given.
+    pub socket: std::sync::Mutex<Value>,
+    pub sockets_opened: AtomicUsize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -269,17 +278,17 @@ pub struct Heard {
 impl FakeSlack {
     async fn start() -> FakeSlack {
         let (hear, heard) = mpsc::unbounded_channel();
-        let away_for = Arc::new(AtomicUsize::new(0));
+        let moods = Arc::new(Moods::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = Router::new().fallback(any(answer)).with_state((hear, away_for.clone()));
+        let routes = Router::new().fallback(any(answer)).with_state((hear, moods.clone()));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        FakeSlack { address, heard: Mutex::new(heard), away_for }
+        FakeSlack { address, heard: Mutex::new(heard), moods }
     }
 
     /// Turns the next `requests` away, each heard as `/away`.
     pub fn is_away_for(&self, requests: usize) {
-        self.away_for.store(requests, Ordering::SeqCst);
+        self.moods.away_for.store(requests, Ordering::SeqCst);
     }
 
     /// The next thing that the bot said.
@@ -289,16 +298,20 @@ impl FakeSlack {
     }
 }
 
-type Hearing = (UnboundedSender<Heard>, Arc<AtomicUsize>);
+type Hearing = (UnboundedSender<Heard>, Arc<Moods>);
 
-async fn answer(State((hear, away_for)): State<Hearing>, uri: Uri, body: String) -> Response {
+async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) -> Response {
     let body = serde_json::from_str(&body).unwrap_or_default();
     let path = uri.path().to_string();
     if path == "/api/auth.test" {
         return json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string().into_response();
     }
+    if path == "/api/apps.connections.open" {
+        moods.sockets_opened.fetch_add(1, Ordering::SeqCst);
+        return moods.socket.lock().unwrap().to_string().into_response();
+    }
     let one_less = |left: usize| left.checked_sub(1);
-    if away_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+    if moods.away_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
         let _ = hear.send(Heard { path: "/away".into(), body });
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

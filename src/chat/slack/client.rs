@@ -15,6 +15,7 @@ use url::Url;
 use super::connector::Connector;
 use super::pace::Pace;
 use crate::chat::api::{Api, is_loopback};
+use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Client, HttpError};
 
 /// Slack's hosts: for everybody, and for the government of the USA.
@@ -183,6 +184,25 @@ impl SlackApi {
         self.call("views.open", &body).await.map(|_: Value| ())
     }
 
+    /// A WebSocket on which Slack will say hello, then send what it would send to our address; `app_token`
+    /// begins with `xapp-`.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn open_socket(&self, app_token: &SecretString) -> Result<WebSocket, SlackError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            url: Url,
+        }
+        let opened: Opened = self.call_as(app_token, "apps.connections.open", &json!({})).await?;
+        if !self.is_slacks(&opened.url) {
+            return Err(SlackError::Rejected { code: "foreign_socket_url".into() });
+        }
+        let http = &self.client.http_api.connector.http;
+        let opened = http.web_socket(opened.url.as_str()).await;
+        opened.map_err(|error| SlackError::Away { why: error.to_string() })
+    }
+
     async fn wait_for_turn(&self, channel: &str) -> Result<(), SlackError> {
         let turn = self.pace().take_turn(channel, Instant::now());
         let wait = turn.map_err(|wait| SlackError::Limited { wait })?;
@@ -197,6 +217,18 @@ impl SlackApi {
         let Some(token) = &self.token else {
             return Err(SlackError::Token { code: "no token".into() });
         };
+        self.call_as(token, method, body).await
+    }
+
+    async fn call_as<T>(
+        &self,
+        token: &SecretString,
+        method: &str,
+        body: &Value,
+    ) -> Result<T, SlackError>
+    where
+        T: for<'de> Deserialize<'de> + Send,
+    {
         let token = SlackApiToken::new(SlackApiTokenValue(token.expose_secret().into()));
         let session = self.client.open_session(&token);
         let asked = session.http_session_api.http_post(method, body, None).await;

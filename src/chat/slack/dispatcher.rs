@@ -39,12 +39,12 @@ const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
 /// What every way in from Slack leads to.
 pub struct Dispatcher {
     app: Arc<App>,
-    api: SlackApi,
+    pub(super) api: SlackApi,
     inbox: Inbox,
     /// Whom the bot's token belongs to, once Slack has said so.
     identity: OnceLock<Identity>,
     /// The answers under way.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     answer_within: Duration,
 }
 
@@ -149,7 +149,16 @@ impl Dispatcher {
     }
 
     async fn answer_command(self: &Arc<Self>, command: SlashCommand) -> Bytes {
-        let SlashCommand { invocation, response_url } = command;
+        let SlashCommand { invocation, response_url, trigger_id } = command;
+        if let Some(envelope) = trigger_id {
+            let tenant = invocation.address.tenant.clone();
+            let body = serde_json::Value::Null;
+            let delivery = Delivery { platform: PLATFORM, tenant, envelope, body };
+            // Whoever typed it sees that it failed, so it is not written down; but a copy is not answered.
+            if self.inbox.take(None, &delivery).await == Taken::Known {
+                return nothing();
+            }
+        }
         let app = self.app.clone();
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {

@@ -20,6 +20,8 @@ pub struct SlashCommand {
     pub invocation: Invocation,
     /// Where an answer goes that comes too late for the request.
     pub response_url: Option<String>,
+    /// Of this command and of no other.
+    pub trigger_id: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -109,54 +111,52 @@ impl Errand {
 
 /// The body of a slash command: a form.
 pub fn slash_command(body: &[u8]) -> Option<Inbound> {
-    let (mut team, mut enterprise, mut user, mut channel) = Default::default();
-    let (mut channel_name, mut text, mut response_url) = Default::default();
-    for (name, value) in form_urlencoded::parse(body) {
-        let field: &mut String = match &*name {
-            "team_id" => &mut team,
-            "enterprise_id" => &mut enterprise,
-            "user_id" => &mut user,
-            "channel_id" => &mut channel,
-            "channel_name" => &mut channel_name,
-            "text" => &mut text,
-            "response_url" => &mut response_url,
-            _ => continue,
-        };
-        *field = value.into_owned();
-    }
+    let fields = form_urlencoded::parse(body);
+    command(&fields.map(|(name, value)| (name.into_owned(), Value::from(value))).collect())
+}
+
+/// A slash command's fields, whichever way they came.
+pub fn command(payload: &Value) -> Option<Inbound> {
+    let text = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (user, channel) = (text("user_id").to_string(), text("channel_id").to_string());
     if user.is_empty() {
         return None;
     }
-    let tenant = if team.is_empty() { enterprise } else { team };
+    let tenant = tenant(text("team_id"), text("enterprise_id"));
     let address = Address {
         platform: Platform::Slack,
         tenant: tenant.clone(),
         channel_id: channel,
-        channel_name: public_name(channel_name),
+        channel_name: public_name(text("channel_name").to_string()),
         thread: None,
     };
     let invocation =
-        Invocation { speaker: speaker(tenant, user), address, text: words(&text, None) };
-    let response_url = Some(response_url).filter(|url| !url.is_empty());
-    Some(Inbound::Command(SlashCommand { invocation, response_url }))
+        Invocation { speaker: speaker(tenant, user), address, text: words(text("text"), None) };
+    let some = |name: &str| Some(text(name).to_string()).filter(|it| !it.is_empty());
+    let (response_url, trigger_id) = (some("response_url"), some("trigger_id"));
+    Some(Inbound::Command(SlashCommand { invocation, response_url, trigger_id }))
 }
 
 /// The body of an event: JSON. `bot_user_id` is the bot itself, where it is known.
 pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Inbound> {
-    let body_json: Value = serde_json::from_slice(body).ok()?;
-    match text_at(&body_json, "/type") {
+    Some(event_of(&serde_json::from_slice(body).ok()?, bot_user_id))
+}
+
+/// An event, whichever way it came.
+pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
+    match text_at(payload, "/type") {
         "url_verification" => {
-            let challenge = text_at(&body_json, "/challenge").to_string();
-            return Some(Inbound::Verification { challenge });
+            let challenge = text_at(payload, "/challenge").to_string();
+            return Inbound::Verification { challenge };
         }
         "event_callback" => {}
-        _ => return Some(Inbound::Ignored),
+        _ => return Inbound::Ignored,
     }
-    let event = &body_json["event"];
-    let tenant = tenant(text_at(&body_json, "/team_id"), text_at(&body_json, "/enterprise_id"));
+    let event = &payload["event"];
+    let tenant = tenant(text_at(payload, "/team_id"), text_at(payload, "/enterprise_id"));
     let is_stranger = is_stranger(text_at(event, "/user_team"), &tenant);
     if !is_said_to_us(event, bot_user_id) || is_stranger {
-        return Some(Inbound::Ignored);
+        return Inbound::Ignored;
     }
     let thread = first_of([text_at(event, "/thread_ts"), text_at(event, "/ts")]);
     let address = Address {
@@ -171,32 +171,36 @@ pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Inbound> {
         address,
         text: words(text_at(event, "/text"), bot_user_id),
     };
-    let id = id(text_at(&body_json, "/event_id"), body);
+    let id = id(text_at(payload, "/event_id"), payload);
     let envelope = Envelope { id, errand: Errand::Said(invocation) };
-    Some(Inbound::Errand(Box::new(envelope)))
+    Inbound::Errand(Box::new(envelope))
 }
 
 /// The body of an interaction: a form whose `payload` is JSON.
 pub fn interaction(body: &[u8]) -> Option<Inbound> {
     let (_, payload) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
-    let payload: Value = serde_json::from_str(&payload).ok()?;
-    let tenant = tenant(text_at(&payload, "/team/id"), text_at(&payload, "/enterprise/id"));
-    let user = text_at(&payload, "/user/id").to_string();
-    if user.is_empty() || is_stranger(text_at(&payload, "/user/team_id"), &tenant) {
-        return Some(Inbound::Ignored);
+    Some(interaction_of(&serde_json::from_str(&payload).ok()?))
+}
+
+/// An interaction, whichever way it came.
+pub fn interaction_of(payload: &Value) -> Inbound {
+    let tenant = tenant(text_at(payload, "/team/id"), text_at(payload, "/enterprise/id"));
+    let user = text_at(payload, "/user/id").to_string();
+    if user.is_empty() || is_stranger(text_at(payload, "/user/team_id"), &tenant) {
+        return Inbound::Ignored;
     }
     let speaker = speaker(tenant, user);
-    let heard = match text_at(&payload, "/type") {
-        "block_actions" => click(&payload, speaker, body),
-        "block_suggestion" => typing(&payload, speaker),
-        "view_submission" => filled(&payload, speaker, body),
+    let heard = match text_at(payload, "/type") {
+        "block_actions" => click(payload, speaker),
+        "block_suggestion" => typing(payload, speaker),
+        "view_submission" => filled(payload, speaker),
         _ => None,
     };
-    Some(heard.unwrap_or(Inbound::Ignored))
+    heard.unwrap_or(Inbound::Ignored)
 }
 
 /// A click on a button of ours; `None` for any other.
-fn click(payload: &Value, speaker: Speaker, body: &[u8]) -> Option<Inbound> {
+fn click(payload: &Value, speaker: Speaker) -> Option<Inbound> {
     let action = &payload["actions"][0];
     let (said, action_id) = (text_at(action, "/value"), text_at(action, "/action_id"));
     if text_at(action, "/type") != "button" || said.is_empty() {
@@ -226,7 +230,7 @@ fn click(payload: &Value, speaker: Speaker, body: &[u8]) -> Option<Inbound> {
     if !action_id.starts_with(ACTION_PREFIX) {
         return None;
     }
-    let id = id(trigger_id, body);
+    let id = id(trigger_id, payload);
     let errand = Errand::Clicked { click, response_url, replaces };
     Some(Inbound::Errand(Box::new(Envelope { id, errand })))
 }
@@ -241,7 +245,7 @@ fn typing(payload: &Value, speaker: Speaker) -> Option<Inbound> {
 }
 
 /// A form of ours that was sent; `None` for any other.
-fn filled(payload: &Value, speaker: Speaker, body: &[u8]) -> Option<Inbound> {
+fn filled(payload: &Value, speaker: Speaker) -> Option<Inbound> {
     let command = text_at(payload, "/view/callback_id").strip_prefix(FORM_PREFIX)?.to_string();
     let origin: Origin = serde_json::from_str(text_at(payload, "/view/private_metadata")).ok()?;
     let address = Address {
@@ -261,7 +265,7 @@ fn filled(payload: &Value, speaker: Speaker, body: &[u8]) -> Option<Inbound> {
     });
     let values = values.collect();
     let filled = Filled { speaker, address, command, values, response_url: origin.response_url };
-    let id = id(text_at(payload, "/trigger_id"), body);
+    let id = id(text_at(payload, "/trigger_id"), payload);
     Some(Inbound::Filled(Box::new(Envelope { id, errand: Errand::Filled(filled) })))
 }
 
@@ -301,10 +305,10 @@ fn public_name(name: String) -> Option<String> {
     (is_a_name && !name.starts_with("mpdm-")).then_some(name)
 }
 
-/// Slack's `given` id, or one that a copy of the same body has too.
-fn id(given: &str, body: &[u8]) -> String {
+/// Slack's `given` id, or one that a copy of the same payload has too.
+fn id(given: &str, payload: &Value) -> String {
     match given.is_empty() || given.len() > 255 || given.contains('\0') {
-        true => hex::encode(Sha256::digest(body)),
+        true => hex::encode(Sha256::digest(payload.to_string())),
         false => given.to_string(),
     }
 }
@@ -382,7 +386,7 @@ mod tests {
     fn a_slash_command_is_a_form() {
         let body = b"team_id=T1&enterprise_id=E1&user_id=U1&channel_id=C1&channel_name=general&text=owner+payment-api&response_url=https%3A%2F%2Fhooks.slack.com%2Fx&new=1";
         let Some(Inbound::Command(command)) = slash_command(body) else { panic!("not heard") };
-        let SlashCommand { invocation, response_url } = command;
+        let SlashCommand { invocation, response_url, .. } = command;
         assert_eq!(invocation.text, "owner payment-api");
         assert_eq!(invocation.speaker, speaker("T1".into(), "U1".into()));
         assert_eq!(invocation.address.channel_name.as_deref(), Some("general"));

@@ -8,3 +8,4 @@ pub mod modal;
 pub mod outbound;
 mod pace;
 pub mod signature;
+pub mod socket;

@@ -16,6 +16,7 @@ use reqwest::dns::Resolve;
 use url::Url;
 
 mod guard;
+pub mod web_socket;
 
 pub use guard::{Policy, is_public};
 
@@ -73,6 +74,8 @@ struct Inner {
     authorities: Vec<Certificate>,
     /// One for each [`Reach`], built when first asked for: reading the machine's certificates takes time.
     connections: [OnceLock<reqwest::Client>; 3],
+    /// The same for connections that become something else than HTTP, which HTTP/2 does not let them.
+    upgrades: [OnceLock<reqwest::Client>; 3],
 }
 
 impl std::fmt::Debug for Client {
@@ -89,8 +92,9 @@ impl Client {
     /// A client that resolves names by `names` and trusts `authorities` besides the machine's own.
     pub fn with(policy: Policy, names: Arc<dyn Resolve>, authorities: Vec<Certificate>) -> Client {
         install_tls();
-        let (policy, connections) = (ArcSwap::from_pointee(policy), Default::default());
-        Client { inner: Arc::new(Inner { policy, names, authorities, connections }) }
+        let policy = ArcSwap::from_pointee(policy);
+        let (connections, upgrades) = Default::default();
+        Client { inner: Arc::new(Inner { policy, names, authorities, connections, upgrades }) }
     }
 
     /// Where it may connect to, as it is now.
@@ -188,18 +192,34 @@ impl Client {
     }
 
     fn connections(&self, reach: Reach) -> Result<&reqwest::Client, HttpError> {
-        let slot = &self.inner.connections[reach as usize];
+        self.built(&self.inner.connections[reach as usize], reach, |builder| builder)
+    }
+
+    fn upgrades(&self, reach: Reach) -> Result<&reqwest::Client, HttpError> {
+        self.built(&self.inner.upgrades[reach as usize], reach, reqwest::ClientBuilder::http1_only)
+    }
+
+    fn built<'a>(
+        &self,
+        slot: &'a OnceLock<reqwest::Client>,
+        reach: Reach,
+        change: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<&'a reqwest::Client, HttpError> {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(reach)?;
+        let client = self.build(reach, change)?;
         Ok(slot.get_or_init(|| client))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    fn build(&self, reach: Reach) -> Result<reqwest::Client, HttpError> {
+    fn build(
+        &self,
+        reach: Reach,
+        change: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<reqwest::Client, HttpError> {
         let builder = || {
-            reqwest::Client::builder()
+            change(reqwest::Client::builder())
                 .dns_resolver(Guarded { names: self.inner.names.clone(), reach })
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
