@@ -39,6 +39,7 @@ mod hostile_names;
 mod hostile_paths;
 mod hostile_slack;
 mod hostile_text;
+mod inbox;
 mod lookups;
 mod operations;
 mod portal;

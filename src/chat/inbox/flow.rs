@@ -17,30 +17,31 @@ const WRITE_WITHIN: Duration = Duration::from_millis(1_500);
 const FRESH_S: f64 = 300.0;
 
 impl Inbox {
-    /// Writes `delivery` down, once however often it is delivered, to whichever process.
+    /// Writes `delivery` down, once however often it is delivered, to whichever process. Whoever is told
+    /// that it is known may acknowledge it: by then it is written down, or being answered.
     pub async fn take(&self, db: Option<&PgPool>, delivery: &Delivery) -> Taken {
-        if self.note(delivery) == Taken::Known {
+        if self.knows(delivery) {
             return Taken::Known;
         }
-        let Some(db) = db else { return Taken::New };
-        match timeout(WRITE_WITHIN, store::insert(db, delivery, LEASE_S)).await {
-            Ok(Ok(true)) => Taken::New,
-            Ok(Ok(false)) => Taken::Known,
-            Ok(Err(error)) => {
-                let error = format!("{:#}", anyhow::Error::new(error));
-                tracing::warn!(
-                    error,
-                    "could not write down what came in; answering it all the same"
-                );
-                Taken::New
-            }
-            Err(_) => {
-                tracing::warn!(
+        if let Some(db) = db {
+            match timeout(WRITE_WITHIN, store::insert(db, delivery, LEASE_S)).await {
+                Ok(Ok(true)) => {}
+                // Whoever wrote it down remembers it.
+                Ok(Ok(false)) => return Taken::Known,
+                Ok(Err(error)) => {
+                    let error = format!("{:#}", anyhow::Error::new(error));
+                    tracing::warn!(
+                        error,
+                        "could not write down what came in; answering it all the same"
+                    );
+                }
+                Err(_) => tracing::warn!(
                     "the database takes too long to write down what came in; answering it all the same"
-                );
-                Taken::New
+                ),
             }
         }
+        // Of two at once, of which the database saw only one, one is answered.
+        self.note(delivery)
     }
 
     /// The delivery is answered: nobody need take it up.

@@ -11,7 +11,7 @@ pub mod flow;
 pub mod store;
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many deliveries a process remembers: some hours of a busy workspace.
 const REMEMBERED_MAX: usize = 65_536;
@@ -46,11 +46,15 @@ struct Seen {
 }
 
 impl Inbox {
+    /// Whether this process has taken the delivery.
+    fn knows(&self, delivery: &Delivery) -> bool {
+        self.seen().keys.contains(&delivery.key())
+    }
+
     /// Remembers the delivery; whether it is the first of its kind here.
     fn note(&self, delivery: &Delivery) -> Taken {
-        let Delivery { platform, tenant, envelope, .. } = delivery;
-        let key = format!("{platform} {tenant} {envelope}");
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = delivery.key();
+        let mut seen = self.seen();
         if !seen.keys.insert(key.clone()) {
             return Taken::Known;
         }
@@ -61,6 +65,17 @@ impl Inbox {
             seen.keys.remove(&oldest);
         }
         Taken::New
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Delivery {
+    fn key(&self) -> String {
+        let Delivery { platform, tenant, envelope, .. } = self;
+        format!("{platform} {tenant} {envelope}")
     }
 }
 
