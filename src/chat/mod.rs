@@ -8,6 +8,11 @@ pub mod markdown;
 pub mod moment;
 pub mod slack;
 
+use std::time::Duration;
+
+/// Slack and Discord wait three seconds for the answer to their request.
+pub const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+
 /// Why a platform is answered nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {

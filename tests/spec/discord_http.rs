@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
-use idp::chat::discord::dispatcher::ANSWER_WITHIN;
+use idp::chat::ANSWER_WITHIN;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -2,7 +2,7 @@
 //!
 //! As `hostile_slack.rs`, with the same texts; the judge reads nothing but the JSON that Discord would get.
 
-use idp::chat::discord::dispatcher::ANSWER_WITHIN;
+use idp::chat::ANSWER_WITHIN;
 use idp::conversation::is_hidden;
 use serde_json::{Value, json};
 

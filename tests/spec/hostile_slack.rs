@@ -3,7 +3,7 @@
 //! Each hostile text has a component, a team, a person and a file of its own, so that every command has
 //! something hostile to say. The judge reads nothing but the JSON that Slack would get.
 
-use idp::chat::slack::dispatcher::ANSWER_WITHIN;
+use idp::chat::ANSWER_WITHIN;
 use idp::commands::CommandSet;
 use idp::conversation::is_hidden;
 use rand::rngs::StdRng;

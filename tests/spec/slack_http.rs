@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use idp::chat::slack::dispatcher::ANSWER_WITHIN;
+use idp::chat::ANSWER_WITHIN;
 use idp::chat::slack::signature::SigningSecret;
 use secrecy::SecretString;
 use serde_json::{Value, json};

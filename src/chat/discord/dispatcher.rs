@@ -11,7 +11,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serenity::builder::{CreateInteractionResponse, CreateInteractionResponseMessage};
-use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,19 +20,14 @@ use super::inbound::{Inbound, Interaction, Wish};
 use super::modal;
 use super::outbound::{Message, body};
 use crate::app::App;
-use crate::chat::Rejection;
-use crate::chat::inbox::{Delivery, Inbox, Taken};
+use crate::chat::inbox::Delivery;
+use crate::chat::inbox::worker::{Answers, Worker};
+use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::conversation::{Click, Invocation, Query};
 use crate::error::{Error, Refusal};
 
 /// How the inbox calls Discord.
 const PLATFORM: &str = "discord";
-
-/// Discord waits three seconds for the answer to its request.
-pub const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
-
-/// How often what other processes left unanswered is looked for.
-const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
 
 /// The sub-command that takes a question in one's own words, and its option. A command of a portal of the
 /// same name goes first.
@@ -44,7 +38,7 @@ pub const QUESTION: &str = "question";
 pub struct Dispatcher {
     app: Arc<App>,
     api: DiscordApi,
-    inbox: Inbox,
+    worker: Worker,
     /// The answers under way.
     tasks: TaskTracker,
     answer_within: Duration,
@@ -60,8 +54,8 @@ struct Errand {
 impl Dispatcher {
     /// `tasks` are waited for before the process ends.
     pub fn new(app: Arc<App>, api: DiscordApi, tasks: TaskTracker) -> Dispatcher {
-        let inbox = Inbox::default();
-        Dispatcher { app, api, inbox, tasks, answer_within: ANSWER_WITHIN }
+        let worker = Worker::new(PLATFORM, app.clone(), tasks.clone());
+        Dispatcher { app, api, worker, tasks, answer_within: ANSWER_WITHIN }
     }
 
     /// A command is answered on its request within `answer_within`, or by its token.
@@ -71,20 +65,7 @@ impl Dispatcher {
 
     /// Answers what other processes took and left, until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        loop {
-            if let Some(db) = self.acks() {
-                match self.inbox.take_up(&db, PLATFORM).await {
-                    Ok(left) => left.into_iter().for_each(|it| self.clone().work(it)),
-                    Err(error) => {
-                        let error = format!("{:#}", anyhow::Error::new(error));
-                        tracing::warn!(error, "could not look for unanswered questions");
-                    }
-                }
-            }
-            if stop.run_until_cancelled(tokio::time::sleep(TAKE_UP_EVERY)).await.is_none() {
-                return;
-            }
-        }
+        self.worker.keep(self.clone(), stop).await;
     }
 
     /// Whether the server `guild_id` is answered: anybody may invite an application into a server of their
@@ -185,36 +166,10 @@ impl Dispatcher {
         replaces: bool,
     ) -> Result<Bytes, Rejection> {
         let tenant = errand.click.speaker.tenant.clone();
-        let errand = serde_json::to_value(&errand).map_err(|error| {
-            tracing::error!(error = error.to_string(), "could not write down what came in");
-            Rejection::Broken
-        })?;
-        let delivery = Delivery { platform: PLATFORM, tenant, envelope: id, body: errand };
-        if self.inbox.take(self.acks().as_ref(), &delivery).await == Taken::New {
-            self.clone().work(delivery);
+        if let Some(delivery) = self.worker.take(tenant, id, &errand).await? {
+            self.worker.work(self.clone(), delivery);
         }
         Ok(if replaces { body(&CreateInteractionResponse::Acknowledge) } else { later() })
-    }
-
-    /// Answers `delivery` in the background. Where the answer could not be sent yet the delivery stays
-    /// undone: once its lease has ended it is taken up again, for as long as it is fresh.
-    fn work(self: Arc<Self>, delivery: Delivery) {
-        self.tasks.clone().spawn(async move {
-            if let Err(error) = self.answer(&delivery).await {
-                tracing::warn!(error = format!("{error:#}"), "could not send an answer");
-                if error.downcast_ref().is_some_and(DiscordError::is_passing) {
-                    return;
-                }
-            }
-            self.inbox.finish(self.acks().as_ref(), &delivery).await;
-        });
-    }
-
-    async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
-        let Errand { click, token } = Errand::deserialize(&delivery.body)
-            .context("could not read what another version wrote down")?;
-        let reply = self.app.click(click).await;
-        self.edit(&token, &Message::body(&reply)).await
     }
 
     /// `message`, which was to answer the request, takes the place of what answered it.
@@ -225,10 +180,18 @@ impl Dispatcher {
         data.as_object_mut().context("the message has no data")?.remove("flags");
         Ok(self.api.edit_answer(token, &data).await?)
     }
+}
 
-    /// The connections kept for acknowledgements.
-    fn acks(&self) -> Option<PgPool> {
-        (**self.app.db.load()).as_ref().map(|db| db.acks.clone())
+impl Answers for Dispatcher {
+    async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
+        let Errand { click, token } = Errand::deserialize(&delivery.body)
+            .context("could not read what another version wrote down")?;
+        let reply = self.app.click(click).await;
+        self.edit(&token, &Message::body(&reply)).await
+    }
+
+    fn is_passing(error: &anyhow::Error) -> bool {
+        error.downcast_ref().is_some_and(DiscordError::is_passing)
     }
 }
 

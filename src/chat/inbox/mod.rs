@@ -9,6 +9,7 @@
 
 pub mod flow;
 pub mod store;
+pub mod worker;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use sqlx::PgPool;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,25 +21,23 @@ use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, SlashCommand};
 use super::modal::{self, Origin};
 use super::outbound::{self, Message};
 use crate::app::App;
-use crate::chat::Rejection;
-use crate::chat::inbox::{Delivery, Inbox, Taken};
+use crate::chat::inbox::Delivery;
+use crate::chat::inbox::worker::{Answers, Worker};
+use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::conversation::{Address, Audience, Form, Invocation, Reply};
 use crate::error::Refusal;
 
 /// How the inbox calls Slack.
 const PLATFORM: &str = "slack";
 
-/// Slack waits three seconds for the answer to its request.
-pub const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
-
-/// How often what other processes left unanswered is looked for.
-const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
+/// How long after Slack did not tell whose the token is it is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// What every way in from Slack leads to.
 pub struct Dispatcher {
     app: Arc<App>,
     pub(super) api: SlackApi,
-    inbox: Inbox,
+    worker: Worker,
     /// Whom the bot's token belongs to, once Slack has said so.
     identity: OnceLock<Identity>,
     /// The answers under way.
@@ -52,9 +49,9 @@ impl Dispatcher {
     /// `tasks` are waited for before the process ends.
     pub fn new(app: Arc<App>, api: SlackApi, tasks: TaskTracker) -> Dispatcher {
         Dispatcher {
+            worker: Worker::new(PLATFORM, app.clone(), tasks.clone()),
             app,
             api,
-            inbox: Inbox::default(),
             identity: OnceLock::new(),
             tasks,
             answer_within: ANSWER_WITHIN,
@@ -73,42 +70,33 @@ impl Dispatcher {
 
     /// Learns whose the token is, and answers what other processes took and left, until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        loop {
-            self.learn_identity().await;
-            if let Some(db) = self.acks() {
-                match self.inbox.take_up(&db, PLATFORM).await {
-                    Ok(left) => left.into_iter().for_each(|it| self.clone().work(it)),
-                    Err(error) => {
-                        let error = format!("{:#}", anyhow::Error::new(error));
-                        tracing::warn!(error, "could not look for unanswered questions");
-                    }
-                }
-            }
-            if stop.run_until_cancelled(tokio::time::sleep(TAKE_UP_EVERY)).await.is_none() {
-                return;
-            }
-        }
+        let learn = stop.run_until_cancelled(self.learn_identity());
+        tokio::join!(learn, self.worker.keep(self.clone(), stop.clone()));
     }
 
+    /// Asks Slack whose the token is until it has told.
     async fn learn_identity(&self) {
-        if self.identity.get().is_some() || !self.api.has_token() {
-            return;
-        }
-        match self.api.auth_test().await {
-            Ok(identity) => {
-                let settings = self.app.settings.load();
-                if settings.slack.team_id.as_ref().is_some_and(|team| *team != identity.team_id) {
-                    tracing::error!(
-                        team_id = identity.team_id,
-                        "SLACK_BOT_TOKEN is of another workspace than `slack.team_id` in idp.yaml: \
-                         answers cannot be posted"
-                    );
+        while self.api.has_token() {
+            match self.api.auth_test().await {
+                Ok(identity) => {
+                    let settings = self.app.settings.load();
+                    let ours = settings.slack.team_id.as_ref();
+                    if ours.is_some_and(|ours| *ours != identity.team_id) {
+                        tracing::error!(
+                            team_id = identity.team_id,
+                            "SLACK_BOT_TOKEN is of another workspace than `slack.team_id` in idp.yaml: \
+                             answers cannot be posted"
+                        );
+                    }
+                    let _ = self.identity.set(identity);
+                    return;
                 }
-                let _ = self.identity.set(identity);
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(error, "could not ask Slack whose the token is");
+                }
             }
-            Err(error) => {
-                tracing::warn!(error = error.to_string(), "could not ask Slack whose the token is");
-            }
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
     }
 
@@ -134,7 +122,7 @@ impl Dispatcher {
             Inbound::Command(command) => Ok(self.answer_command(command).await),
             Inbound::Errand(envelope) => {
                 if let Some(delivery) = self.take(*envelope).await? {
-                    self.clone().work(delivery);
+                    self.worker.work(self.clone(), delivery);
                 }
                 Ok(nothing())
             }
@@ -152,10 +140,8 @@ impl Dispatcher {
         let SlashCommand { invocation, response_url, trigger_id } = command;
         if let Some(envelope) = trigger_id {
             let tenant = invocation.address.tenant.clone();
-            let body = serde_json::Value::Null;
-            let delivery = Delivery { platform: PLATFORM, tenant, envelope, body };
             // Whoever typed it sees that it failed, so it is not written down; but a copy is not answered.
-            if self.inbox.take(None, &delivery).await == Taken::Known {
+            if self.worker.has_met(tenant, envelope) {
                 return nothing();
             }
         }
@@ -239,7 +225,7 @@ impl Dispatcher {
         if let Ok(reply) = &answered
             && let Some(errors) = modal::errors(&filled.values, reply)
         {
-            self.inbox.finish(self.acks().as_ref(), &delivery).await;
+            self.worker.finish(&delivery).await;
             return Ok(body(errors));
         }
         let slack = self.clone();
@@ -249,7 +235,7 @@ impl Dispatcher {
                 Err(_) => answer.await,
             };
             let sent = slack.send_filled(&filled, &reply).await;
-            slack.conclude(&delivery, sent).await;
+            slack.worker.conclude::<Dispatcher>(&delivery, sent).await;
         });
         Ok(nothing())
     }
@@ -275,35 +261,18 @@ impl Dispatcher {
     /// Writes down what came in; `None` when it was known already.
     async fn take(&self, envelope: Envelope) -> Result<Option<Delivery>, Rejection> {
         let tenant = envelope.errand.speaker().tenant.clone();
-        let errand = serde_json::to_value(&envelope.errand).map_err(|error| {
-            tracing::error!(error = error.to_string(), "could not write down what came in");
-            Rejection::Broken
-        })?;
-        let delivery = Delivery { platform: PLATFORM, tenant, envelope: envelope.id, body: errand };
-        let taken = self.inbox.take(self.acks().as_ref(), &delivery).await;
-        Ok((taken == Taken::New).then_some(delivery))
+        self.worker.take(tenant, envelope.id, &envelope.errand).await
     }
 
-    /// Answers `delivery` in the background.
-    fn work(self: Arc<Self>, delivery: Delivery) {
-        self.tasks.clone().spawn(async move {
-            let sent = self.answer(&delivery).await;
-            self.conclude(&delivery, sent).await;
-        });
+    /// Sends an answer that was not there in time for its request.
+    async fn respond(&self, response_url: Option<&str>, message: &[u8]) -> anyhow::Result<()> {
+        let response_url = response_url.context("the request had no `response_url`")?;
+        let message: &RawValue = serde_json::from_slice(message)?;
+        Ok(self.api.respond(response_url, &message).await?)
     }
+}
 
-    /// Where the answer could not be `sent` yet the delivery stays undone: once its lease has ended it is
-    /// taken up again, for as long as it is fresh.
-    async fn conclude(&self, delivery: &Delivery, sent: anyhow::Result<()>) {
-        if let Err(error) = sent {
-            tracing::warn!(error = format!("{error:#}"), "could not post an answer");
-            if error.downcast_ref().is_some_and(SlackError::is_passing) {
-                return;
-            }
-        }
-        self.inbox.finish(self.acks().as_ref(), delivery).await;
-    }
-
+impl Answers for Dispatcher {
     async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
         let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
@@ -329,16 +298,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Sends an answer that was not there in time for its request.
-    async fn respond(&self, response_url: Option<&str>, message: &[u8]) -> anyhow::Result<()> {
-        let response_url = response_url.context("the request had no `response_url`")?;
-        let message: &RawValue = serde_json::from_slice(message)?;
-        Ok(self.api.respond(response_url, &message).await?)
-    }
-
-    /// The connections kept for acknowledgements.
-    fn acks(&self) -> Option<PgPool> {
-        (**self.app.db.load()).as_ref().map(|db| db.acks.clone())
+    fn is_passing(error: &anyhow::Error) -> bool {
+        error.downcast_ref().is_some_and(SlackError::is_passing)
     }
 }
 

@@ -1,0 +1,121 @@
+//! Answering what came in: in the background, once, and again where an answer did not go out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Delivery, Inbox, Taken};
+use crate::app::App;
+use crate::chat::Rejection;
+
+/// How often what other processes left unanswered is looked for.
+const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
+
+/// What answers the deliveries of one platform.
+pub trait Answers: Send + Sync + 'static {
+    /// Sends the answer to `delivery`.
+    ///
+    /// # Errors
+    /// The platform's, or a delivery that cannot be read.
+    fn answer(&self, delivery: &Delivery) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Whether an answer that could not be sent for this `error` may be sent later.
+    fn is_passing(error: &anyhow::Error) -> bool;
+}
+
+/// Takes the deliveries of one platform, and has them answered. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    platform: &'static str,
+    app: Arc<App>,
+    inbox: Arc<Inbox>,
+    /// The answers under way.
+    tasks: TaskTracker,
+}
+
+impl Worker {
+    /// `platform` is how the inbox calls it; `tasks` are waited for before the process ends.
+    pub fn new(platform: &'static str, app: Arc<App>, tasks: TaskTracker) -> Worker {
+        Worker { platform, app, inbox: Arc::default(), tasks }
+    }
+
+    /// Writes down what came in; `None` when it was known already.
+    ///
+    /// # Errors
+    /// An `errand` that JSON does not hold.
+    pub async fn take(
+        &self,
+        tenant: String,
+        envelope: String,
+        errand: &(impl Serialize + Sync),
+    ) -> Result<Option<Delivery>, Rejection> {
+        let body = serde_json::to_value(errand).map_err(|error| {
+            tracing::error!(error = error.to_string(), "could not write down what came in");
+            Rejection::Broken
+        })?;
+        let delivery = Delivery { platform: self.platform, tenant, envelope, body };
+        let taken = self.inbox.take(self.acks().as_ref(), &delivery).await;
+        Ok((taken == Taken::New).then_some(delivery))
+    }
+
+    /// Whether this process has met the envelope before; it has from now on. Nothing is written down.
+    pub fn has_met(&self, tenant: String, envelope: String) -> bool {
+        let delivery = Delivery { platform: self.platform, tenant, envelope, body: Value::Null };
+        self.inbox.note(&delivery) == Taken::Known
+    }
+
+    /// Has `delivery` answered in the background.
+    pub fn work<A: Answers>(&self, answers: Arc<A>, delivery: Delivery) {
+        let worker = self.clone();
+        self.tasks.spawn(async move {
+            let sent = answers.answer(&delivery).await;
+            worker.conclude::<A>(&delivery, sent).await;
+        });
+    }
+
+    /// Where the answer could not be `sent` yet the delivery stays undone: once its lease has ended it is
+    /// taken up again, for as long as it is fresh.
+    pub async fn conclude<A: Answers>(&self, delivery: &Delivery, sent: anyhow::Result<()>) {
+        if let Err(error) = sent {
+            let platform = self.platform;
+            tracing::warn!(platform, error = format!("{error:#}"), "could not send an answer");
+            if A::is_passing(&error) {
+                return;
+            }
+        }
+        self.finish(delivery).await;
+    }
+
+    /// Nothing more is to be answered to `delivery`.
+    pub async fn finish(&self, delivery: &Delivery) {
+        self.inbox.finish(self.acks().as_ref(), delivery).await;
+    }
+
+    /// Has answered what other processes took and left, until `stop`.
+    pub async fn keep<A: Answers>(&self, answers: Arc<A>, stop: CancellationToken) {
+        loop {
+            if let Some(db) = self.acks() {
+                match self.inbox.take_up(&db, self.platform).await {
+                    Ok(left) => left.into_iter().for_each(|it| self.work(answers.clone(), it)),
+                    Err(error) => {
+                        let error = format!("{:#}", anyhow::Error::new(error));
+                        tracing::warn!(error, "could not look for unanswered questions");
+                    }
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(TAKE_UP_EVERY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The connections kept for acknowledgements.
+    fn acks(&self) -> Option<PgPool> {
+        (**self.app.db.load()).as_ref().map(|db| db.acks.clone())
+    }
+}
