@@ -1,12 +1,17 @@
-//! G6, G8, G10: names in letters that only look alike, SQL as names, patterns that explode elsewhere.
+//! G5, G6, G8, G10: one name in many forms, names in letters that only look alike, SQL as names, patterns that explode
+//! elsewhere.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use idp::catalog::Snapshot;
+use idp::catalog::{Problem, Severity, Snapshot};
 use idp::commands::parse::parse;
 use idp::commands::{CommandSet, file};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::asking::Asking;
+use crate::database::fresh;
+use crate::directory::Directory;
 use crate::scale::at_full;
 
 /// Latin letters and others that the eye takes for them. Source: UTS 39, `confusables.txt`.
@@ -21,6 +26,105 @@ const ALIKE: [(char, char); 9] = [
     ('i', '\u{0456}'),
     ('s', '\u{0455}'),
 ];
+
+/// `name`, which has an `i`, an `a`, a `k`, an `ss` and an `fi`, as it is and in all the ways in which somebody may
+/// write the same.
+fn forms(name: &str) -> Vec<String> {
+    let wide = |it: char| char::from_u32(it as u32 + 0xFEE0).unwrap();
+    let mut forms = vec![name.to_string(), name.to_uppercase()];
+    forms.push(name.chars().map(wide).collect());
+    for (letter, other) in [
+        // Composed, and of two characters.
+        ("a", "\u{E5}"),
+        ("a", "a\u{30A}"),
+        ("a", "\u{C5}"),
+        ("a", "\u{212B}"),
+        // What changes with the case: İ, ı, ß, ẞ, ſ, the Kelvin sign, a ligature.
+        ("i", "\u{130}"),
+        ("i", "\u{131}"),
+        ("ss", "\u{DF}"),
+        ("ss", "\u{1E9E}"),
+        ("s", "\u{17F}"),
+        ("k", "\u{212A}"),
+        ("fi", "\u{FB01}"),
+        // What nobody sees.
+        ("k", "k\u{200B}"),
+        ("k", "k\u{AD}"),
+    ] {
+        forms.push(name.replace(letter, other));
+    }
+    for around in [".", "..", " ", "\t", "\u{A0}", "\u{3000}", "\u{2028}"] {
+        forms.push(format!("{name}{around}"));
+        forms.push(format!("{around}{name}"));
+    }
+    forms
+}
+
+/// Equal for all forms of a name: its letters and digits without accents, in one case.
+fn letters(name: &str) -> String {
+    // First to lower case: the capital `ẞ` has no other upper case.
+    let lower = name.nfkd().flat_map(char::to_lowercase);
+    let folded = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    folded.filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// How many of `names` are there already in another form.
+fn duplicates<'a>(names: impl IntoIterator<Item = &'a String>) -> usize {
+    let mut forms_of: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for name in names {
+        forms_of.entry(letters(name)).or_default().insert(name);
+    }
+    forms_of.values().map(|forms| forms.len() - 1).sum()
+}
+
+fn in_quotes(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_name_in_whatever_form_is_one_entity() {
+    let names: Vec<String> =
+        (0..at_full(1_000)).map(|it| format!("kiosk-assets-fiscal{it}")).collect();
+    let forms: Vec<Vec<String>> = names.iter().map(|it| forms(it)).collect();
+    let document = |kind: &str, namespace: &str, name: &str| {
+        let [namespace, name] = [namespace, name].map(in_quotes);
+        format!(
+            "---\napiVersion: acme.example/v1\nkind: {kind}\n\
+             metadata: {{namespace: {namespace}, name: {name}}}\nspec: {{owner: {name}}}\n"
+        )
+    };
+    let directory = Directory::new();
+    let mut documents = 0;
+    for (number, forms) in forms.iter().enumerate() {
+        let mut file = String::new();
+        for (form, name) in forms.iter().enumerate() {
+            let kind = ["Shop", "shop", "SHOP"][form % 3];
+            file.push_str(&document(kind, "default", name));
+            file.push_str(&document("Shelf", name, "one"));
+            documents += 2;
+        }
+        directory.write(&format!("{number:04}.yaml"), &file);
+    }
+    let fresh = fresh().await;
+    let report = directory.import(&fresh.pool).await;
+    let stored = "select ref from idp.entity where kind = $1";
+    let stored = async |kind: &str| -> Vec<String> {
+        sqlx::query_scalar(stored).bind(kind).fetch_all(&fresh.pool).await.unwrap()
+    };
+    let (named, in_namespaces) = (stored("shop").await, stored("shelf").await);
+    assert_eq!((named.len(), in_namespaces.len()), (names.len(), names.len()));
+    assert_eq!(duplicates(named.iter().chain(&in_namespaces)), 0);
+    let is_refused = |it: &&Problem| it.severity == Severity::Error;
+    let refused = report.problems.iter().filter(is_refused);
+    let refused: BTreeSet<_> = refused.map(|it| (&it.file, it.document)).collect();
+    assert_eq!(refused.len() + named.len() + in_namespaces.len(), documents, "one was lost");
+    println!("REL G5 {} names in {} forms, 0 duplicate entities", names.len(), forms[0].len());
+
+    // The controls: forms kept as they are written would be told, and names that differ are none.
+    let written = forms.iter().flatten();
+    assert_eq!(duplicates(written), names.len() * (forms[0].len() - 1));
+    assert_eq!(duplicates(&names), 0);
+}
 
 #[tokio::test]
 async fn a_name_that_looks_like_another_is_told_apart() {
