@@ -5,8 +5,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use unicode_normalization::UnicodeNormalization;
 
-/// The canonical form `kind:namespace/name`, all lower case: what entities are keyed and compared by.
+/// The canonical form `kind:namespace/name`, all lower case, accents composed (NFC): what entities are keyed and
+/// compared by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntityRef {
     text: Box<str>,
@@ -24,7 +26,11 @@ pub enum ReferenceError {
 
 impl EntityRef {
     pub fn new(kind: &str, namespace: &str, name: &str) -> EntityRef {
-        let text = format!("{kind}:{namespace}/{name}").to_lowercase().into_boxed_str();
+        let mut text = format!("{kind}:{namespace}/{name}").to_lowercase();
+        if !text.is_ascii() {
+            text = text.nfc().collect();
+        }
+        let text = text.into_boxed_str();
         let colon = text.find(':').unwrap_or(0);
         let slash = colon + text[colon..].find('/').unwrap_or(0);
         EntityRef { text, colon: colon as u32, slash: slash as u32 }
@@ -114,6 +120,14 @@ mod tests {
         assert_eq!(parsed("api:Pay"), "api:shop/pay");
         assert_eq!(parsed("other/pay"), "component:other/pay");
         assert_eq!(parsed("Group:other/Pay"), "group:other/pay");
+    }
+
+    #[test]
+    fn case_and_composition_make_no_other_reference() {
+        for same in ["zo\u{eb}", "zoe\u{308}", "ZO\u{cb}", "ZOE\u{308}"] {
+            assert_eq!(parsed(same), "component:shop/zo\u{eb}", "{same}");
+        }
+        assert_ne!(parsed("zoe"), parsed("zo\u{eb}"));
     }
 
     #[test]
