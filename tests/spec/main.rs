@@ -34,6 +34,7 @@ mod graph;
 mod hostile_answers;
 mod hostile_discord;
 mod hostile_files;
+mod hostile_graphs;
 mod hostile_logs;
 mod hostile_names;
 mod hostile_paths;

@@ -10,6 +10,9 @@ use crate::catalog::snapshot::{Reach, Reached, Step};
 use crate::commands::resolve::Question;
 use crate::error::Result;
 
+/// The most names between two ends that one row says: a chain may be as long as the catalog.
+const THROUGH_MAX: usize = 8;
+
 #[derive(Debug, Serialize)]
 pub struct Answer<'a> {
     pub entity: Named<'a>,
@@ -49,15 +52,17 @@ pub struct Row<'a> {
     pub entity: Named<'a>,
     pub tier: Option<&'a str>,
     pub depth: u32,
-    /// The shortest explanation, from the entity asked about to this one, both included.
+    /// The shortest explanation, from the entity asked about to this one, both included; at most its first ten.
     pub path: Vec<Leg<'a>>,
     pub direct: bool,
     /// What makes it a direct one, said of this entity: `consumes`; `None` for the others.
     pub verb: Option<&'static str>,
     /// The API that stands between a direct one and the entity asked about.
     pub api: Option<&'a str>,
-    /// What lies between the two, the nearest to the entity asked about first.
+    /// What lies between the two, the nearest to the entity asked about first; at most eight.
     pub through: Vec<&'a str>,
+    /// How many more lie between the two.
+    pub more: usize,
     /// Every owner where there are several; the row stands with the first.
     pub shared_with: Vec<Named<'a>>,
 }
@@ -130,10 +135,10 @@ fn by_team<'a>(snapshot: &'a Snapshot, reach: Reach<'a>) -> Vec<Team<'a>> {
 }
 
 fn row<'a>(snapshot: &'a Snapshot, reached: Reached<'a>) -> Row<'a> {
-    let between = reached.path.len().saturating_sub(1);
-    let through = reached.path.iter().take(between).skip(1).map(|step| step.target.name());
-    let owners = reached.teams.iter().map(|team| Named::target(snapshot, *team));
+    let between = reached.path.get(1..reached.path.len().saturating_sub(1)).unwrap_or_default();
+    let through = between.iter().take(THROUGH_MAX).map(|step| step.target.name());
     let through: Vec<&str> = through.collect();
+    let owners = reached.teams.iter().map(|team| Named::target(snapshot, *team));
     let direct = reached.depth == 1;
     let via = reached.path.last().and_then(|step| step.via).filter(|_| direct);
     Row {
@@ -143,17 +148,13 @@ fn row<'a>(snapshot: &'a Snapshot, reached: Reached<'a>) -> Row<'a> {
         direct,
         verb: via.map(|via| verb(via.inverse())),
         api: through.first().copied().filter(|_| direct),
+        more: between.len() - through.len(),
         through,
-        path: legs(&reached.path),
+        path: reached.path.iter().take(THROUGH_MAX + 2).map(leg).collect(),
         shared_with: owners.skip(1).collect(),
     }
 }
 
-fn legs<'a>(path: &[Step<'a>]) -> Vec<Leg<'a>> {
-    path.iter()
-        .map(|step| Leg {
-            reference: step.target.reference().as_str(),
-            via: step.via.map(|via| via.word()),
-        })
-        .collect()
+fn leg<'a>(step: &Step<'a>) -> Leg<'a> {
+    Leg { reference: step.target.reference().as_str(), via: step.via.map(|via| via.word()) }
 }

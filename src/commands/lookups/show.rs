@@ -80,9 +80,10 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
     let entity = required(question, "entity")?;
     let details = Details::of(entity);
     let relations = SHOWN.into_iter().filter_map(|kind| {
-        let mut entities = related(snapshot, entity, kind);
-        let more = entities.len().saturating_sub(RELATED_MAX);
-        entities.truncate(RELATED_MAX);
+        let targets = snapshot.related(entity, kind);
+        let more = targets.len().saturating_sub(RELATED_MAX);
+        let shown = targets.into_iter().take(RELATED_MAX);
+        let entities: Vec<_> = shown.map(|target| Named::target(snapshot, target)).collect();
         let (relation, verb) = (kind.word(), super::verb(kind));
         (!entities.is_empty()).then_some(Relation { relation, verb, entities, more })
     });
