@@ -218,7 +218,7 @@ fn dependents_dependencies_and_paths_are_those_of_the_judge() {
         }
     }
     println!(
-        "seed {seed}: {catalogs} catalogs, {reached} reached, {paths} paths, as the judge says"
+        "REL graph seed {seed}: {catalogs} catalogs, {reached} reached, {paths} paths, as the judge says"
     );
     assert!(reached > catalogs && paths > catalogs, "the catalogs are too thin to show anything");
 }

@@ -328,8 +328,8 @@ fn read_bytes(bytes: &[u8]) -> FileContents {
     read(bytes, "catalog-info.yaml", &|_| Err("there is no such file".into()))
 }
 
-/// How long this thread has had a processor: other tests may have it meanwhile.
-fn worked() -> Duration {
+/// How long this thread has had a processor, whatever others did meanwhile; it may be some milliseconds late.
+pub fn worked() -> Duration {
     let status = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(status.split_whitespace().next().unwrap().parse().unwrap())
 }
@@ -405,7 +405,7 @@ fn hostile_files_cost_little_and_their_neighbours_nothing() {
         assert_eq!(dropped, None, "{name}: a document was dropped in silence");
     }
     println!(
-        "{} of {} hostile files: none took more than {:?} ({}), all of them {} KiB",
+        "REL H1 {} of {} hostile files: none took more than {:?} ({}), all of them {} KiB",
         files.len().div_ceil(step),
         files.len(),
         slowest.0,
