@@ -11,6 +11,7 @@ use idp::integrations::http::{Client, Policy};
 use idp::portal::Settings;
 use serde_json::{Value, json};
 
+use crate::hostile_slack::without_the_guard;
 use crate::slack_judge::{seen, shape};
 
 /// Mentions, links, formatting, forged lines, what cannot be seen, what breaks a table or a block.
@@ -108,20 +109,42 @@ async fn nothing_that_people_type_mentions_or_links() {
     println!("REL G1-G3 {judged} hostile questions: 0 mentions, 0 links");
 }
 
-/// The control: without [`Untrusted`] the judge sees what the guard keeps out.
+/// Those of [`HOSTILE`] that would do nothing in Slack if nobody guarded, and why.
+const HARMLESS_HERE: [(&str, &str); 16] = [
+    ("@everyone", "Slack looks for names only where `link_names` asks it to"),
+    ("@here", "Slack looks for names only where `link_names` asks it to"),
+    ("@channel", "Slack looks for names only where `link_names` asks it to"),
+    ("&lt;!channel&gt;", "an escape is undone once"),
+    ("&amp;lt;!channel&amp;gt;", "an escape is undone once"),
+    ("&#60;!channel&#62;", "Slack knows three escapes, and this is none"),
+    ("www.evil.example", "an address has a scheme"),
+    ("evil.example", "an address has a scheme"),
+    ("a@evil.example", "an address has a scheme"),
+    ("javascript:alert(1)", "a scheme that nobody follows"),
+    ("[a](javascript:alert(1))", "a scheme that nobody follows"),
+    ("`", "one alone opens nothing"),
+    ("| a | b |", "a table has a second line"),
+    ("a\r\u{2028}b", "no more than space"),
+    ("a\u{200B}\u{FEFF}\u{E0041}b", "seen by nobody, and a letter of no name"),
+    ("{\"type\":\"button\"} {{entity}} {{{x}}}", "what a template is given is no template"),
+];
+
+/// The controls: written as if it were ours, or handed to Slack to be parsed, the judge sees each text.
 #[test]
-fn text_that_is_not_escaped_would_link_and_change_the_shape() {
-    let plain = shape(&message(&Reply::markdown("Owned by harmless.")));
-    let (mut links, mut shapes) = (0, 0);
+fn a_text_that_is_not_guarded_is_seen() {
+    let said = |markdown: &str| message(&Reply::markdown(markdown));
+    let looks = |message: &Value| {
+        (seen(message).mentions, seen_links(message), shape(message), has_hidden(message))
+    };
+    let plain = said("harmless");
     for hostile in HOSTILE {
-        let raw = message(&Reply::markdown(format!("Owned by {hostile}.")));
-        links += seen(&raw).links.len();
-        shapes += usize::from(shape(&raw) != plain);
-        let escaped = Untrusted::from(hostile).to_markdown();
-        let safe = message(&Reply::markdown(format!("Owned by {escaped}.")));
-        assert_eq!((seen(&safe).links.len(), shape(&safe)), (0, plain.clone()), "{hostile:?}");
+        let guarded = said(&Untrusted::from(hostile).to_markdown());
+        assert_eq!(looks(&guarded), looks(&plain), "{hostile:?}: {guarded}");
+        let is_markup = looks(&said(hostile)) != looks(&plain);
+        let is_mrkdwn = looks(&without_the_guard(&guarded)) != looks(&without_the_guard(&plain));
+        let is_harmless = HARMLESS_HERE.iter().any(|(text, _)| *text == hostile);
+        assert_eq!(is_markup || is_mrkdwn, !is_harmless, "{hostile:?}");
     }
-    assert!(links >= 3 && shapes >= 7, "{links} links, {shapes} shapes");
 }
 
 /// A question and arguments of any length and any letters end in an answer.
