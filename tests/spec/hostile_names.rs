@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use idp::catalog::{Problem, Severity, Snapshot};
 use idp::commands::parse::parse;
 use idp::commands::{CommandSet, file};
+use sqlx::AssertSqlSafe;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::asking::Asking;
@@ -185,6 +186,7 @@ async fn sql_as_a_name_is_a_name_that_nobody_has() {
     ];
     let asking = Asking::acme().await;
     let count = at_full(2_000);
+    let mut spliced = 0;
     for number in 0..count {
         let piece = |place: usize| PIECES[number / 16_usize.pow(place as u32) % 16];
         let name = format!("x{}{}{}", piece(0), piece(1), piece(2));
@@ -193,13 +195,23 @@ async fn sql_as_a_name_is_a_name_that_nobody_has() {
             let failed = reply.refusal.is_some_and(|it| it.code == "unavailable");
             assert!(!failed, "{command} {name}: {}", reply.markdown);
         }
+        // The control: not bound but written into the SQL, a quote that nothing closes and no comment hides is an error.
+        if name.matches('\'').count() % 2 == 1 && !name.contains("--") {
+            let sql = format!("select count(*) from idp.stored_entity where ref = '{name}'");
+            let ran = sqlx::query(AssertSqlSafe(sql)).fetch_one(&asking.fresh.pool).await;
+            assert!(ran.is_err(), "{name}");
+            spliced += 1;
+        }
     }
+    assert!(spliced > 0, "no name was one that the control must catch");
     let entities: i64 = sqlx::query_scalar("select count(*) from idp.stored_entity")
         .fetch_one(&asking.fresh.pool)
         .await
         .unwrap();
     assert!(entities > 0, "something was deleted");
-    println!("REL G8 {count} names by four commands, 0 errors");
+    println!(
+        "REL G8 {count} names by four commands, 0 errors; as text of SQL {spliced} of {spliced} fail"
+    );
 }
 
 /// The work that a phrase can cause is bounded when it is read: by its bytes and by what it compiles to.
