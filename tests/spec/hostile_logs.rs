@@ -16,8 +16,6 @@ use crate::hostile_text::HOSTILE;
 use crate::world::{SECRET, mention, now_s, request, signed};
 
 const TOKEN: &str = "xoxb-canary-of-the-log";
-/// What every hostile text begins with: by it the log shows that the text came so far.
-const MARK: &str = "canary";
 /// A record that nobody logged.
 const FORGED: &str = "\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}\n2026-01-01T00:00:00Z ERROR idp: forged\u{1b}[2K";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,11 +88,25 @@ fn form_urlencoded(text: &str) -> String {
     text.bytes().map(|it| format!("%{it:02x}")).collect()
 }
 
+/// YAML takes no NUL: a file with one is refused whole, and its texts come no further.
+fn is_sayable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+fn in_yaml(text: &str) -> String {
+    text.chars().map(|it| format!("\\U{:08x}", it as u32)).collect()
+}
+
+/// The start of the hostile text `number`: by it the log shows that the text came so far.
+fn mark(number: usize) -> String {
+    format!("canary-{number}-")
+}
+
 /// What the real server logs in `format` while it is attacked by each of `texts`.
 async fn log_of(format: &str, texts: &[String]) -> Vec<u8> {
     let idp = CommandLine::new().await;
-    for (number, text) in texts.iter().enumerate().filter(|(_, text)| !text.contains('\0')) {
-        let said: String = text.chars().map(|it| format!("\\U{:08x}", it as u32)).collect();
+    for (number, text) in texts.iter().enumerate().filter(|(_, text)| is_sayable(text)) {
+        let said = in_yaml(text);
         let broken = format!(
             "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {{name: \"{said}\"}}\n\
              spec: {{type: \"{said}\", lifecycle: \"{said}\", owner: \"{said}\"}}\n"
@@ -128,8 +140,11 @@ async fn log_of(format: &str, texts: &[String]) -> Vec<u8> {
     for text in texts {
         attack(address, text).await;
     }
-    let said: String = FORGED.chars().map(|it| format!("\\U{:08x}", it as u32)).collect();
-    idp.write("portal/idp.yaml", &format!("organisation: Acme\n\"{MARK}{said}\": 1\n"));
+    let mut settings = "organisation: Acme\n".to_string();
+    for text in texts.iter().filter(|it| is_sayable(it)) {
+        settings.push_str(&format!("\"{}\": 1\n", in_yaml(text)));
+    }
+    idp.write("portal/idp.yaml", &settings);
     wait_for("the portal's change has errors", &lines, &mut log);
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
     child.wait().unwrap();
@@ -141,20 +156,19 @@ async fn log_of(format: &str, texts: &[String]) -> Vec<u8> {
 
 #[tokio::test]
 async fn nothing_that_others_say_breaks_the_log() {
-    let mut texts: Vec<String> = HOSTILE.iter().map(|it| format!("{MARK} {it}")).collect();
-    texts.push(format!("{MARK}{FORGED}"));
-    texts.push(format!("p\u{0430}yment-api {MARK}"));
-    texts.extend(
-        (0..0xa0)
-            .filter_map(char::from_u32)
-            .filter(|it| it.is_control())
-            .map(|it| format!("{MARK}{it}")),
-    );
+    let mut texts: Vec<String> = HOSTILE.map(String::from).to_vec();
+    texts.extend([FORGED.to_string(), "p\u{0430}yment-api".to_string()]);
+    let characters = (0..0xa0).filter_map(char::from_u32);
+    texts.extend(characters.filter(|it| it.is_control()).map(String::from));
+    let texts: Vec<String> =
+        texts.iter().enumerate().map(|(number, text)| mark(number) + text).collect();
     for format in ["json", "text"] {
         let log = log_of(format, &texts).await;
         assert_eq!(wrong_with(&log, format == "json"), [""; 0], "{format}");
         let text = String::from_utf8_lossy(&log);
-        assert!(text.contains(MARK), "nothing hostile came as far as the log: {text}");
+        for (number, hostile) in texts.iter().enumerate().filter(|(_, it)| is_sayable(it)) {
+            assert!(text.contains(&mark(number)), "{hostile:?} came not as far as the log: {text}");
+        }
         println!(
             "REL G7 {} hostile texts, {} lines of {format}: 0 raw control bytes, 0 forged lines, 0 secrets",
             texts.len(),
