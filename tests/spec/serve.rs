@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::signal::{Signal, kill};
@@ -15,6 +15,7 @@ use sha2::Sha256;
 
 use crate::command_line::CommandLine;
 use crate::database;
+use crate::waiting::{LOOK_EVERY, PATIENCE};
 
 static NEXT_TRIGGER: AtomicU64 = AtomicU64::new(1);
 
@@ -26,9 +27,6 @@ kind: API
 metadata: {name: fresh}
 spec: {type: openapi, lifecycle: production, owner: payments, definition: x}
 ";
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `idp serve` and what it logs.
 struct Server {
@@ -101,7 +99,7 @@ impl Server {
                 return;
             }
             assert!(Instant::now() < deadline, "never said {expected:?}: {said}");
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often is looked: no test fails for it, and no look costs much.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Waits for `what`: until `look` gives what is `wanted`, which it gives back. Fails with what it gave last.
 pub async fn until<T: Debug>(
