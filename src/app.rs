@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{self, Person};
+use crate::access::{Links, Person};
 use crate::catalog::{Catalog, Snapshot};
 use crate::commands::flow::{self, Means};
 use crate::commands::parse::{begun, parse};
@@ -35,6 +35,8 @@ pub struct App {
     pub catalog: Arc<Catalog>,
     pub commands: ArcSwap<CommandSet>,
     pub settings: ArcSwap<Settings>,
+    /// Which account is whose.
+    pub links: Links,
     /// `None` while there is no database: lookups answer all the same.
     pub db: ArcSwap<Option<Db>>,
     pub http: Client,
@@ -71,6 +73,7 @@ impl App {
             catalog,
             commands: ArcSwap::from_pointee(commands),
             settings: ArcSwap::from_pointee(settings),
+            links: Links::default(),
             db: ArcSwap::from_pointee(db),
             http,
             unanswered: Unanswered::default(),
@@ -153,7 +156,7 @@ impl App {
 
     fn heard(&self, invocation: &Invocation) -> Heard {
         let snapshot = self.catalog.snapshot();
-        let person = access::person(&snapshot, &invocation.speaker);
+        let person = Person::of(&invocation.speaker, &self.links, &snapshot);
         Heard { snapshot, commands: self.commands.load_full(), person }
     }
 

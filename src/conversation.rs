@@ -11,6 +11,59 @@ pub enum Platform {
     Terminal,
 }
 
+impl Platform {
+    pub const ALL: [Platform; 3] = [Platform::Slack, Platform::Discord, Platform::Terminal];
+
+    /// As the database, policies and programs write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Platform::Slack => "slack",
+            Platform::Discord => "discord",
+            Platform::Terminal => "terminal",
+        }
+    }
+
+    /// The platform that is written so.
+    pub fn from_word(word: &str) -> Option<Platform> {
+        Platform::ALL.into_iter().find(|it| it.word() == word)
+    }
+}
+
+/// How somebody's wish came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// A command, whose answer only they see where it is for them alone.
+    Command,
+    /// A message to the bot or a mention of it, which is answered by a message.
+    Message,
+    /// A click on a button that carries a command.
+    Button,
+    /// A click that opens a form.
+    Form,
+    /// A form that was filled in.
+    Filled,
+    /// A value that is being typed.
+    Typing,
+}
+
+impl Way {
+    pub const ALL: [Way; 6] =
+        [Way::Command, Way::Message, Way::Button, Way::Form, Way::Filled, Way::Typing];
+
+    /// As policies write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Way::Command => "command",
+            Way::Message => "message",
+            Way::Button => "button",
+            Way::Form => "form",
+            Way::Filled => "filled",
+            Way::Typing => "typing",
+        }
+    }
+}
+
 /// Someone, as their chat platform names them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Speaker {

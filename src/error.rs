@@ -48,8 +48,9 @@ pub enum Refusal {
     #[error("{what} cannot be asked right now: {why}. {next}")]
     Unavailable { what: String, why: String, next: String },
 
+    /// `rule` says what refused, `next` who could allow it; `instead` are commands that help.
     #[error("{rule} {next}")]
-    NotAllowed { rule: String, next: String },
+    NotAllowed { rule: String, next: String, instead: Vec<String> },
 }
 
 fn list(words: &[String]) -> String {
@@ -84,9 +85,9 @@ impl Refusal {
     /// Words to type instead, best first.
     pub fn suggestions(&self) -> Vec<String> {
         match self {
-            Refusal::UnknownEntity { instead, .. } | Refusal::Ambiguous { instead, .. } => {
-                instead.clone()
-            }
+            Refusal::UnknownEntity { instead, .. }
+            | Refusal::Ambiguous { instead, .. }
+            | Refusal::NotAllowed { instead, .. } => instead.clone(),
             Refusal::UnknownCommand { closest, .. } | Refusal::NotUnderstood { closest, .. } => {
                 closest.clone()
             }

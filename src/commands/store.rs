@@ -57,7 +57,7 @@ pub async fn rows(
 
 /// Adds `asked` to what was asked in vain before.
 pub async fn keep_unanswered(db: &mut PgConnection, asked: &[Asked]) -> sqlx::Result<()> {
-    let platforms: Vec<&str> = asked.iter().map(|it| word(it.platform)).collect();
+    let platforms: Vec<&str> = asked.iter().map(|it| it.platform.word()).collect();
     let questions: Vec<&str> = asked.iter().map(|it| it.question.as_str()).collect();
     let refusals: Vec<&str> = asked.iter().map(|it| it.refusal.as_str()).collect();
     let times: Vec<i64> = asked.iter().map(|it| it.times).collect();
@@ -107,21 +107,7 @@ pub async fn unanswered(db: &PgPool, limit: i64) -> sqlx::Result<Vec<Asked>> {
     .fetch_all(db)
     .await?;
     let asked = rows.into_iter().filter_map(|(platform, question, refusal, times, last_at)| {
-        Some(Asked { platform: from_word(&platform)?, question, refusal, times, last_at })
+        Some(Asked { platform: Platform::from_word(&platform)?, question, refusal, times, last_at })
     });
     Ok(asked.collect())
-}
-
-fn word(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Slack => "slack",
-        Platform::Discord => "discord",
-        Platform::Terminal => "terminal",
-    }
-}
-
-fn from_word(platform: &str) -> Option<Platform> {
-    [Platform::Slack, Platform::Discord, Platform::Terminal]
-        .into_iter()
-        .find(|it| word(*it) == platform)
 }
