@@ -13,15 +13,16 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Links, Person};
+use crate::access::{Links, Object, Permit, Person, Verb};
 use crate::catalog::{Catalog, Snapshot};
+use crate::commands::completion::{self, Completions};
 use crate::commands::flow::{self, Means};
 use crate::commands::parse::{begun, parse};
 use crate::commands::recent::{Key, Recent};
 use crate::commands::resolve::Question;
 use crate::commands::unanswered::Unanswered;
-use crate::commands::{CommandSet, completion, form, reply};
-use crate::conversation::{Click, Form, Invocation, Query, Reply, Suggestion};
+use crate::commands::{CommandSet, form, reply};
+use crate::conversation::{Click, Form, Invocation, Query, Reply, Speaker, Suggestion, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
 use crate::portal::Settings;
@@ -36,7 +37,7 @@ pub struct App {
     pub commands: ArcSwap<CommandSet>,
     pub settings: ArcSwap<Settings>,
     /// Which account is whose.
-    pub links: Links,
+    pub links: Arc<Links>,
     /// `None` while there is no database: lookups answer all the same.
     pub db: ArcSwap<Option<Db>>,
     pub http: Client,
@@ -47,16 +48,25 @@ pub struct App {
 
 /// What a question is about, as it stood when it was heard.
 struct Heard {
+    way: Way,
     snapshot: Arc<Snapshot>,
     commands: Arc<CommandSet>,
+    settings: Arc<Settings>,
     person: Person,
 }
 
 impl Heard {
     fn question<'a>(&'a self, invocation: &'a Invocation) -> Result<Question<'a>> {
-        let Heard { snapshot, commands, person } = self;
-        let call = parse(commands, snapshot, &invocation.text)?;
-        Ok(Question::of(call, commands, snapshot, person, &invocation.address)?)
+        let Heard { snapshot, commands, .. } = self;
+        let call = parse(commands, snapshot, &invocation.text);
+        // Who may not ask learns nothing from words that were not understood, either.
+        let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
+        let permit = self.permit(verb)?;
+        Ok(Question::of(permit, call?, commands, snapshot, &invocation.address)?)
+    }
+
+    fn permit(&self, verb: Verb) -> std::result::Result<Permit<'_>, Refusal> {
+        self.settings.access.authorize(&self.person, self.way, verb, Object::Catalog)
     }
 }
 
@@ -73,7 +83,7 @@ impl App {
             catalog,
             commands: ArcSwap::from_pointee(commands),
             settings: ArcSwap::from_pointee(settings),
-            links: Links::default(),
+            links: Arc::default(),
             db: ArcSwap::from_pointee(db),
             http,
             unanswered: Unanswered::default(),
@@ -81,21 +91,24 @@ impl App {
         }
     }
 
-    /// Door one. Never fails: what went wrong is said too.
-    pub async fn answer(&self, invocation: Invocation) -> Reply {
+    /// Door one, for what came in by `way`. Never fails: what went wrong is said too.
+    pub async fn answer(&self, way: Way, invocation: Invocation) -> Reply {
         let now = now();
-        let heard = self.heard(&invocation);
-        let answered =
-            isolated(async { self.reply(&heard.question(&invocation)?, now).await }).await;
+        let heard = self.heard(way, &invocation.speaker);
+        let answered = isolated(async {
+            let question = heard.question(&invocation)?;
+            self.reply(&heard, &question, now).await
+        });
+        let answered = answered.await;
         self.said(&invocation, answered, now)
     }
 
-    /// Door one for a platform: what [`App::answer`] says, as `show` makes it.
+    /// Door one for a platform's commands: what [`App::answer`] says, as `show` makes it.
     ///
     /// `show` must depend on nothing but the reply: what was shown lately is shown again.
     pub async fn answer_shown(&self, invocation: Invocation, show: fn(&Reply) -> Bytes) -> Bytes {
         let now = now();
-        let heard = self.heard(&invocation);
+        let heard = self.heard(Way::Command, &invocation.speaker);
         let recent = self.recent.of(&heard.snapshot, &heard.commands);
         let is_live = self.catalog.age_s(now).is_none();
         let mut key = None;
@@ -105,7 +118,7 @@ impl App {
             if let Some(shown) = key.as_ref().and_then(|key| recent.find(key)) {
                 return Ok(Err(shown));
             }
-            self.reply(&question, now).await.map(Ok)
+            self.reply(&heard, &question, now).await.map(Ok)
         });
         let reply = match answered.await {
             Ok(Err(shown)) => {
@@ -122,18 +135,16 @@ impl App {
         shown
     }
 
-    /// Door two: the words behind the button, said by the person who clicked.
-    pub async fn click(&self, click: Click) -> Reply {
-        let Click { speaker, address, words } = click;
-        self.answer(Invocation { speaker, address, text: words }).await
-    }
-
-    /// The form of the command that `words` begin, with what they give of it; `None` where there is nothing to ask.
+    /// Door two: the form of the command that the clicked words begin, with what they give of it; `None` where
+    /// there is nothing to ask.
     ///
     /// # Errors
-    /// Words that begin with no command.
-    pub fn form(&self, words: &str) -> Result<Option<Form>> {
-        Ok(form::form(&begun(&self.commands.load(), words)?))
+    /// Words that begin with no command; a person who may not ask it.
+    pub fn form(&self, click: &Click) -> Result<Option<Form>> {
+        let heard = self.heard(Way::Form, &click.speaker);
+        let call = begun(&heard.commands, &click.words);
+        let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
+        Ok(form::form(heard.permit(verb)?, &call?))
     }
 
     /// The words that the form of `command` says, filled in with names of fields and their values.
@@ -149,22 +160,48 @@ impl App {
         Ok(form::words(command, values))
     }
 
-    /// What fits the field that someone is filling in, best first; at most 25.
+    /// Door three: what fits the field that someone is filling in, best first; at most 25.
+    ///
+    /// Nothing for who may not ask: a list has no room for a refusal, which they hear when they send the form.
     pub fn suggestions(&self, query: &Query) -> Vec<Suggestion> {
-        completion::suggest(&self.commands.load(), &self.catalog.snapshot(), query)
+        let heard = self.heard(Way::Typing, &query.speaker);
+        let suggest = |permit| completion::suggest(permit, &heard.commands, &heard.snapshot, query);
+        heard.permit(Verb::Read).map(suggest).unwrap_or_default()
     }
 
-    fn heard(&self, invocation: &Invocation) -> Heard {
+    /// Door three for a prompt: what fits the word at the end of `typed`.
+    pub fn completions(&self, speaker: &Speaker, typed: &str) -> Completions {
+        let heard = self.heard(Way::Typing, speaker);
+        let complete =
+            |permit| completion::complete(permit, &heard.commands, &heard.snapshot, typed);
+        heard.permit(Verb::Read).map(complete).unwrap_or_default()
+    }
+
+    fn heard(&self, way: Way, speaker: &Speaker) -> Heard {
         let snapshot = self.catalog.snapshot();
-        let person = Person::of(&invocation.speaker, &self.links, &snapshot);
-        Heard { snapshot, commands: self.commands.load_full(), person }
+        let person = Person::of(speaker, &self.links, &snapshot);
+        let (commands, settings) = (self.commands.load_full(), self.settings.load_full());
+        Heard { way, snapshot, commands, settings, person }
     }
 
-    async fn reply(&self, question: &Question<'_>, now: DateTime<Utc>) -> Result<Reply> {
-        let settings = self.settings.load_full();
+    async fn reply(
+        &self,
+        heard: &Heard,
+        question: &Question<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Reply> {
         let db = self.db.load_full();
         let db = (*db).as_ref().map(|db| &db.pool);
-        let means = Means { db, http: &self.http, secrets: &settings.secrets, now };
+        let settings = &heard.settings;
+        let means = Means {
+            db,
+            http: &self.http,
+            way: heard.way,
+            authority: &settings.access,
+            links: &self.links,
+            secrets: &settings.secrets,
+            now,
+        };
         let answer = flow::look_up(question, &means).await?;
         reply::say(question, answer)
     }

@@ -104,6 +104,14 @@ pub struct Click {
     pub words: String,
 }
 
+impl From<Click> for Invocation {
+    /// The words behind the button, said by the person who clicked.
+    fn from(click: Click) -> Invocation {
+        let Click { speaker, address, words } = click;
+        Invocation { speaker, address, text: words }
+    }
+}
+
 /// What a command still needs, asked all at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {

@@ -14,6 +14,8 @@ use cedar_policy::{
     RestrictedExpression,
 };
 
+use serde::Serialize;
+
 use super::Person;
 use crate::catalog::EntityRef;
 use crate::conversation::{Platform, Way};
@@ -57,7 +59,8 @@ impl Reach {
 }
 
 /// What somebody is to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Linked to nobody whom the catalog describes.
     Stranger,
@@ -367,6 +370,19 @@ fn uid(kind: &str, name: &str) -> anyhow::Result<EntityUid> {
     format!("{kind}::\"{name}\"")
         .parse()
         .with_context(|| format!("`{name}` is no name of a {kind}"))
+}
+
+/// What `then` makes of a permit for `verb`: of whoever sits at the terminal, who may everything.
+#[cfg(test)]
+pub(crate) fn permitted<T>(verb: Verb, then: impl FnOnce(Permit<'_>) -> T) -> T {
+    let speaker = crate::conversation::Speaker {
+        platform: Platform::Terminal,
+        tenant: String::new(),
+        user_id: String::new(),
+    };
+    let person = Person { speaker, user: None, teams: Vec::new(), link: None };
+    let authority = Authority::default();
+    then(authority.authorize(&person, Way::Command, verb, Object::Catalog).unwrap())
 }
 
 #[cfg(test)]

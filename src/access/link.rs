@@ -55,6 +55,15 @@ pub struct LinkSet {
     pub by_account: HashMap<Speaker, Link>,
 }
 
+impl LinkSet {
+    /// The account of `user` where `there` is one too: on the same platform, in the same workspace.
+    pub fn account_of(&self, there: &Speaker, user: &EntityRef) -> Option<&Speaker> {
+        let is_there = |it: &Speaker| it.platform == there.platform && it.tenant == there.tenant;
+        let mut all = self.by_account.iter();
+        all.find(|(account, link)| is_there(account) && link.user == *user).map(|(it, _)| it)
+    }
+}
+
 /// The links as this process knows them: always there, and swapped as a whole.
 #[derive(Debug)]
 pub struct Links(ArcSwap<LinkSet>);

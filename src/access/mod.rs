@@ -7,7 +7,11 @@
 //! say about accounts, names and e-mail addresses is no authority.
 
 pub mod authority;
+pub mod code;
+pub mod flow;
 pub mod link;
+pub mod listing;
+pub mod store;
 
 use crate::catalog::{EntityRef, RelationKind, Snapshot};
 use crate::conversation::{Platform, Speaker};

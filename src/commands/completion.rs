@@ -7,6 +7,7 @@ use super::file::{Argument, ArgumentKind, Command, Opt};
 use super::lookups::label;
 use super::parse::quoted;
 use super::resolve;
+use crate::access::{Permit, Verb};
 use crate::catalog::snapshot::Filter;
 use crate::catalog::{Entity, Snapshot};
 use crate::conversation::{Query, Suggestion};
@@ -26,8 +27,14 @@ pub struct Completions {
     pub words: Vec<(String, Option<String>)>,
 }
 
-/// What fits `typed`, the line up to the cursor.
-pub fn complete(commands: &CommandSet, snapshot: &Snapshot, typed: &str) -> Completions {
+/// What fits `typed`, the line up to the cursor, for whoever has the `permit`.
+pub fn complete(
+    permit: Permit<'_>,
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    typed: &str,
+) -> Completions {
+    permit.assert_for(Verb::Read);
     let start = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
     let (before, begun) = typed.split_at(start);
     let before: Vec<&str> = before.split_whitespace().collect();
@@ -48,7 +55,13 @@ pub fn complete(commands: &CommandSet, snapshot: &Snapshot, typed: &str) -> Comp
 /// What fits the field that someone is filling in, best first; names of the catalog as [`Snapshot::search`] ranks them.
 ///
 /// Nothing for a command or a field that does not exist: the commands may have changed since it was shown.
-pub fn suggest(commands: &CommandSet, snapshot: &Snapshot, query: &Query) -> Vec<Suggestion> {
+pub fn suggest(
+    permit: Permit<'_>,
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    query: &Query,
+) -> Vec<Suggestion> {
+    permit.assert_for(Verb::Read);
     let Some(command) = commands.find(&query.command) else { return Vec::new() };
     let option = command.options.iter().copied().find(|it| it.word() == query.field);
     let kind = match (command.argument(&query.field).map(|it| &it.kind), option) {
@@ -170,6 +183,7 @@ fn fits(word: &str, begun: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::authority::permitted;
     use crate::catalog::{EntityRef, Place, StoredEntity};
 
     fn entity(reference: &str, spec: &str) -> StoredEntity {
@@ -185,6 +199,12 @@ mod tests {
         }
     }
 
+    /// What fits `typed` for who may ask.
+    fn complete(snapshot: &Snapshot, typed: &str) -> Completions {
+        let commands = CommandSet::built_in();
+        permitted(Verb::Read, |permit| super::complete(permit, &commands, snapshot, typed))
+    }
+
     /// The words that are offered behind `typed`.
     fn offered(typed: &str) -> Vec<String> {
         let entities = vec![
@@ -194,7 +214,7 @@ mod tests {
             entity("user:paula", "{}"),
         ];
         let snapshot = Snapshot::build(entities, &[], 1);
-        let completions = complete(&CommandSet::built_in(), &snapshot, typed);
+        let completions = complete(&snapshot, typed);
         completions.words.into_iter().map(|(word, _)| word).collect()
     }
 
@@ -235,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_word_at_the_cursor_is_replaced() {
-        let start = |typed| complete(&CommandSet::built_in(), &Snapshot::unread(), typed).start;
+        let start = |typed| complete(&Snapshot::unread(), typed).start;
         assert_eq!((start(""), start("own"), start("owner pay"), start("owner ")), (0, 0, 6, 6));
     }
 }

@@ -29,6 +29,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::lookups::BuiltIn;
 use super::template::{self, Template};
+use crate::access::Verb;
 use crate::catalog::formats::fields::{self, Fields, START};
 use crate::catalog::formats::yaml::{Content, Node, Position};
 use crate::catalog::{Problem, Severity};
@@ -118,9 +119,19 @@ impl Lookup {
     /// Whether its answer depends on the question, the catalog and the commands, and on nothing else.
     pub fn is_of_catalog(&self) -> bool {
         match self {
-            Lookup::BuiltIn(BuiltIn::History | BuiltIn::Problems | BuiltIn::Whoami) => false,
+            Lookup::BuiltIn(
+                BuiltIn::History | BuiltIn::Problems | BuiltIn::Whoami | BuiltIn::Link,
+            ) => false,
             Lookup::BuiltIn(_) => true,
             Lookup::Sql(_) | Lookup::Http(_) => false,
+        }
+    }
+
+    /// What whoever asks it must be allowed.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Lookup::BuiltIn(BuiltIn::Whoami | BuiltIn::Link) => Verb::Introduce,
+            Lookup::BuiltIn(_) | Lookup::Sql(_) | Lookup::Http(_) => Verb::Read,
         }
     }
 }

@@ -13,15 +13,20 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 
 use super::file::{HttpLookup, Lookup, SqlLookup};
+use super::lookups::link::{self, Wish};
+use super::lookups::whoami::{self, Rights};
 use super::lookups::{
-    BuiltIn, PAGE_ROWS, dependents, find, help, history, owner, path, problems, show, whoami,
+    BuiltIn, PAGE_ROWS, dependents, find, help, history, owner, path, problems, show,
 };
 use super::resolve::Question;
 use super::store;
 use super::unanswered::{Asked, Unanswered};
+use crate::access::code::{self, Offer};
+use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::catalog;
 use crate::config::SecretReference;
-use crate::error::{Refusal, Result};
+use crate::conversation::Way;
+use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
@@ -31,11 +36,18 @@ const ROWS_MAX: usize = 200;
 /// The most bytes of a service's answer.
 const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
 
+/// How answers call what links are kept in.
+const LINKS: &str = "Who is linked to whom";
+
 /// What a lookup may ask beyond the snapshot.
 pub struct Means<'a> {
     /// `None` while there is no database.
     pub db: Option<&'a PgPool>,
     pub http: &'a Client,
+    /// How the question came in.
+    pub way: Way,
+    pub authority: &'a Authority,
+    pub links: &'a Links,
     /// Of `http:` lookups, by the name that command files use.
     pub secrets: &'a BTreeMap<String, SecretReference>,
     pub now: DateTime<Utc>,
@@ -55,11 +67,57 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::Dependents) => dependents::dependents(question),
         Lookup::BuiltIn(BuiltIn::Dependencies) => dependents::dependencies(question),
         Lookup::BuiltIn(BuiltIn::Path) => path::look_up(question),
-        Lookup::BuiltIn(BuiltIn::Whoami) => whoami::look_up(question),
+        Lookup::BuiltIn(BuiltIn::Whoami) => whoami::look_up(question, rights(question, means)),
+        Lookup::BuiltIn(BuiltIn::Link) => ask_link(question, means).await,
         Lookup::BuiltIn(BuiltIn::History) => ask_history(question, means).await,
         Lookup::BuiltIn(BuiltIn::Problems) => ask_problems(question, means).await,
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
+    }
+}
+
+/// What whoever asks may do.
+fn rights(question: &Question<'_>, means: &Means<'_>) -> Rights {
+    let (person, all) = (question.person, Object::Catalog);
+    let role = means.authority.role(person, all);
+    Rights {
+        role,
+        is_admin: role == Role::Admin,
+        may_read: means.authority.authorize(person, means.way, Verb::Read, all).is_ok(),
+    }
+}
+
+async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let wish = Wish::of(question, means.way)?;
+    if matches!(wish, Wish::Tell) {
+        return link::told(question, None);
+    }
+    let db = means.db.ok_or_else(|| no_database(LINKS))?;
+    let person = question.person;
+    match wish {
+        Wish::Tell => link::told(question, None),
+        Wish::Issue => {
+            let user = person.user.clone().ok_or_else(code::not_good)?;
+            let offer = Offer { user, guest: person.is_guest() };
+            let issued = timeout(PATIENCE, access::flow::issue(db, &offer)).await;
+            link::told(question, Some(&answered(LINKS, issued)?))
+        }
+        Wish::Redeem(code) => {
+            let redeemed = access::flow::redeem(db, means.links, &person.speaker, &code, means.now);
+            let redeemed = match timeout(PATIENCE, redeemed).await {
+                Ok(Err(Error::Refusal(refusal))) => return Err(refusal.into()),
+                Ok(Err(Error::Fault(fault))) => Ok(Err(fault)),
+                Ok(Ok(user)) => Ok(Ok(user)),
+                Err(late) => Err(late),
+            };
+            link::made(question, &answered(LINKS, redeemed)?)
+        }
+        Wish::Overheard(code) => {
+            if let Some(code) = code {
+                answered(LINKS, timeout(PATIENCE, access::flow::void(db, &code)).await)?;
+            }
+            Err(code::overheard().into())
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::file::{Argument, ArgumentKind, Command, Opt, Presence};
 use super::parse::Call;
+use crate::access::Permit;
 use crate::conversation::{Field, Form, Input};
 
 /// The most fields of one form. A Discord modal has five.
@@ -9,11 +10,12 @@ const FIELDS_MAX: usize = 5;
 /// The most choices that a field lists; longer lists are suggested from. Discord and Slack both show this many.
 const CHOICES_MAX: usize = 25;
 
-/// The form of `call`'s command, with what the call has filled in; `None` where there is nothing to ask.
+/// The form of `call`'s command for whoever has the `permit`, with what the call has filled in; `None` where there is nothing to ask.
 ///
 /// Arguments come first, then options as far as there is room.
-pub fn form(call: &Call<'_>) -> Option<Form> {
+pub fn form(permit: Permit<'_>, call: &Call<'_>) -> Option<Form> {
     let command = call.command;
+    permit.assert_for(command.lookup.verb());
     let value = |name: &str| call.get(name).map(str::to_string);
     let arguments = command.arguments.iter().map(|argument| Field {
         name: argument.name.clone(),
@@ -62,8 +64,14 @@ fn input(argument: &Argument) -> Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::authority::permitted;
     use crate::commands::CommandSet;
     use crate::commands::parse::begun;
+
+    /// The form of `call` for who may ask it.
+    fn form(call: &Call<'_>) -> Option<Form> {
+        permitted(call.command.lookup.verb(), |permit| super::form(permit, call))
+    }
 
     #[test]
     fn a_form_asks_for_what_the_words_leave_out() {

@@ -5,7 +5,7 @@ use super::file::{Argument, ArgumentKind, Command, Lookup, Opt, Presence};
 use super::lookups::BuiltIn;
 use super::parse::{Call, missing, shortened};
 
-use crate::access::Person;
+use crate::access::{Permit, Person};
 use crate::catalog::snapshot::{Filter, Resolution};
 use crate::catalog::{Entity, Snapshot};
 use crate::conversation::Address;
@@ -29,22 +29,25 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// What `call` asks for whoever has the `permit`.
+    ///
     /// # Errors
     /// A name that nothing or several have, with the whole commands to type instead; a catalog that nobody has read.
     pub fn of(
+        permit: Permit<'a>,
         call: Call<'a>,
         commands: &'a CommandSet,
         snapshot: &'a Snapshot,
-        person: &'a Person,
         address: &'a Address,
     ) -> Result<Question<'a>, Refusal> {
+        permit.assert_for(call.command.lookup.verb());
         if !snapshot.is_read() && needs_catalog(call.command) {
             return Err(unread());
         }
         let mut question = Question {
             commands,
             snapshot,
-            person,
+            person: permit.person(),
             address,
             call,
             entities: Vec::new(),

@@ -19,6 +19,10 @@
 //!   team_id: T0123456789         # requests of other workspaces are refused
 //! discord:
 //!   guild_ids: ["1234567890"]    # the servers whose requests are answered; without it: none
+//! access:
+//!   strangers: read              # what accounts may that are linked to nobody: read, or nothing
+//!   guests: nothing              # what accounts may that are linked as guests
+//!   admins: [group:platform]     # Users, and Groups whose members are meant
 //! allowed_hosts:                 # private servers that may be asked, with their ports
 //!   - ghe.acme.internal:8443
 //! secrets:                       # for `http:` lookups, by name; never the secret itself
@@ -30,6 +34,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::access::{Authority, Reach, Terms};
 use crate::catalog::formats::fields::{self, Fields, START};
 use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
 use crate::catalog::sources::Source;
@@ -65,6 +70,8 @@ pub struct Settings {
     pub aliases: BTreeMap<String, EntityRef>,
     pub slack: SlackSettings,
     pub discord: DiscordSettings,
+    /// Who may do what.
+    pub access: Authority,
     /// Hosts with ports that may be private.
     pub allowed_hosts: Vec<String>,
     /// Secrets that `http:` lookups sign with, by the name their command files use.
@@ -94,6 +101,7 @@ impl Default for Settings {
             aliases: BTreeMap::new(),
             slack: SlackSettings::default(),
             discord: DiscordSettings::default(),
+            access: Authority::default(),
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
         }
@@ -150,6 +158,7 @@ impl Settings {
         self.aliases = aliases(&mut fields);
         self.slack = slack(&mut fields);
         self.discord = discord(&mut fields);
+        self.access = Authority::new(access(&mut fields));
         self.secrets = secrets(&mut fields);
         fields.refuse_unknown();
     }
@@ -425,6 +434,38 @@ fn discord(outer: &mut Fields) -> DiscordSettings {
     discord
 }
 
+fn access(outer: &mut Fields) -> Terms {
+    let mut terms = Terms::default();
+    let Some(node) = outer.take("access") else { return terms };
+    let Some(mut fields) = Fields::of(node, "access", outer.file, outer.problems) else {
+        return terms;
+    };
+    terms.strangers = reach(&mut fields, "strangers");
+    terms.guests = reach(&mut fields, "guests");
+    for (admin, at) in fields.texts("admins").unwrap_or_default() {
+        match EntityRef::parse(&admin, Some("user"), "default") {
+            Ok(admin) if matches!(admin.kind(), "user" | "group") => terms.admins.push(admin),
+            _ => {
+                let message = format!("`{admin}` is neither a User nor a Group.");
+                let hint = "Write `user:ada`, or `group:platform` for all its members.";
+                fields.problem(at, "reference", message, hint);
+            }
+        }
+    }
+    fields.refuse_unknown();
+    terms
+}
+
+fn reach(fields: &mut Fields, key: &'static str) -> Reach {
+    let Some((word, at)) = fields.text(key) else { return Reach::default() };
+    let known = Reach::ALL.into_iter().find(|reach| reach.word() == word);
+    known.unwrap_or_else(|| {
+        let message = format!("`{key}` is neither `read` nor `nothing`.");
+        fields.problem(at, "access", message, "Without it such accounts may do nothing.");
+        Reach::default()
+    })
+}
+
 fn allowed_hosts(fields: &mut Fields) -> Vec<String> {
     let mut hosts = Vec::new();
     for (host, at) in fields.texts("allowed_hosts").unwrap_or_default() {
@@ -513,6 +554,9 @@ mod tests {
         assert_eq!(settings.aliases["checkout"].as_str(), "component:default/checkout-web");
         assert_eq!(settings.slack.team_id.as_deref(), Some("T0123456789"));
         assert_eq!(settings.discord.guild_ids, ["1234567890"]);
+        let Terms { strangers, guests, admins } = settings.access.terms();
+        assert_eq!((*strangers, *guests), (Reach::Read, Reach::Nothing));
+        assert_eq!(admins[..], [EntityRef::new("group", "default", "platform")]);
         assert_eq!(settings.allowed_hosts, ["ghe.acme.internal:8443"]);
         assert_eq!(settings.secrets["deploys"], SecretReference::Env("DEPLOYS_SECRET".into()));
     }

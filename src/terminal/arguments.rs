@@ -34,6 +34,11 @@ pub enum Command {
     Migrate,
     /// Answer Slack and Discord over HTTP until told to stop
     Serve(Serve),
+    /// Who is who: accounts of chats, and the Users of the catalog
+    Access {
+        #[command(subcommand)]
+        command: Access,
+    },
     /// Which commands Discord offers
     Discord {
         #[command(subcommand)]
@@ -152,6 +157,37 @@ pub struct Serve {
     /// Where to listen [default: $IDP_LISTEN, 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Access {
+    /// Link the accounts that a file lists; accounts that it does not name stay as they are
+    Import {
+        /// YAML or JSON: a list of {platform, tenant, user_id, user}
+        file: PathBuf,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// List which account is whose
+    List {
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Make a code with which a User of the catalog links an account: `/idp link CODE`
+    Code {
+        /// The User: `ada`, `user:default/ada`
+        #[arg(value_name = "USER-REF")]
+        user: String,
+    },
+    /// Take the link of an account away
+    Remove {
+        /// `slack` or `discord`
+        platform: String,
+        /// The workspace or server
+        tenant: String,
+        /// The account
+        user_id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use crate::catalog::EntityRef;
 use crate::chat::slack;
 use crate::commands::resolve;
 use crate::config::Config;
-use crate::conversation::{Address, Invocation, Platform, Reply, Speaker};
+use crate::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
 
 /// Prints the answer; fails when it is a refusal.
 pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<ExitCode> {
@@ -29,7 +29,7 @@ pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<Exi
         }
     };
     running.import_first().await?;
-    let reply = running.app.answer(typed(&words(&ask.words), asker.as_ref())).await;
+    let reply = running.app.answer(Way::Command, typed(&words(&ask.words), asker.as_ref())).await;
     running.close().await?;
     print(ask.format, &reply)?;
     Ok(if reply.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

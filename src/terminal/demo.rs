@@ -18,6 +18,7 @@ use super::running::{Running, WithoutCatalog};
 use super::{print, render, serve};
 use crate::app::App;
 use crate::config::Config;
+use crate::conversation::Way;
 
 /// The sample company, for who has no checkout.
 static ACME: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/acme");
@@ -117,6 +118,6 @@ async fn answer_lines(app: &App) -> anyhow::Result<()> {
 
 /// A refusal is an answer too: the conversation goes on.
 async fn answer(app: &App, line: &str) -> anyhow::Result<()> {
-    let reply = app.answer(typed(line, None)).await;
+    let reply = app.answer(Way::Command, typed(line, None)).await;
     print(&format!("{}\n", render::for_standard_output(&reply)))
 }

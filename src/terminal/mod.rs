@@ -3,6 +3,7 @@
 //! What a program may read goes to standard output, alone; everything said about it goes to
 //! standard error. Exit codes: 0 an answer, 1 a refusal or a failure, 2 a call that makes no sense.
 
+pub mod access;
 pub mod alias;
 pub mod arguments;
 pub mod ask;
@@ -59,6 +60,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Ask(ask) => ask::run(&config, install, ask).await,
         Command::Serve(serve) => serve::run(&config, install, serve).await,
         Command::Discord { command } => discord::run(&config, command).await,
+        Command::Access { command } => access::run(&config, install, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }
 }

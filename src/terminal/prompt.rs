@@ -11,8 +11,10 @@ use reedline::{
     Suggestion, default_emacs_keybindings,
 };
 
+use super::ask::typed;
 use crate::app::App;
-use crate::commands::completion::{Completions, complete};
+use crate::commands::completion::Completions;
+use crate::conversation::Invocation;
 
 /// How many lines the history keeps.
 const HISTORY_LINES: usize = 1_000;
@@ -69,8 +71,8 @@ struct Names {
 
 impl Completer for Names {
     fn complete(&mut self, line: &str, cursor: usize) -> Vec<Suggestion> {
-        let (commands, snapshot) = (self.app.commands.load(), self.app.catalog.snapshot());
-        let Completions { start, words } = complete(&commands, &snapshot, &line[..cursor]);
+        let Invocation { speaker, text, .. } = typed(&line[..cursor], None);
+        let Completions { start, words } = self.app.completions(&speaker, &text);
         let suggestion = |(value, description)| Suggestion {
             value,
             description,

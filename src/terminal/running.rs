@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::check::listed;
 use super::setup;
+use crate::access;
 use crate::app::App;
 use crate::catalog::flow::{self, Refresh};
 use crate::catalog::snapshot::disk;
@@ -98,6 +99,9 @@ impl Running {
         };
         let Portal { commands, settings, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
+        if let Some(db) = &*app.db.load_full() {
+            app.links.set(access::flow::load(&db.pool).await?);
+        }
         Ok(Running {
             app: Arc::new(app),
             config: Arc::new(config.clone()),
@@ -177,16 +181,20 @@ impl Running {
                 db
             }
         };
+        let (looked, links) = (Sender::new(()), self.app.links.clone());
+        let follow_links =
+            access::flow::follow(db.pool.clone(), links, looked.subscribe(), self.stop.clone());
         let follow = flow::follow(
             db.pool.clone(),
             self.app.catalog.clone(),
             self.aliases.subscribe(),
             setup::disk_copy(&self.config),
             flow::POLL,
+            looked,
             self.stop.clone(),
         );
         let import = flow::keep_importing(db.pool.clone(), || self.refresh(), self.stop.clone());
-        tokio::join!(follow, import, self.stop.run_until_cancelled(db.tend()));
+        tokio::join!(follow, follow_links, import, self.stop.run_until_cancelled(db.tend()));
     }
 
     /// Takes up what changed in the portal directory.

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
+use idp::access::Link;
+use idp::access::link::{LinkSet, Made};
 use idp::app::App;
-use idp::catalog::{Catalog, EntityRef, flow};
+use idp::catalog::{Catalog, Entity, EntityRef, Snapshot, flow};
 use idp::commands::CommandSet;
-use idp::conversation::{Address, Invocation, Platform, Reply, Speaker};
+use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
 use idp::integrations::http::{Client, Policy};
 use idp::portal::Settings;
 
@@ -40,17 +43,40 @@ impl Asking {
         let http = Client::new(Policy { loopback: true, ..Policy::default() });
         let catalog = Catalog::new(snapshot);
         let app = App::new(catalog, commands, settings, Some(fresh.db.clone()), http);
+        app.links.set(links(&app.catalog.snapshot()));
         Asking { app, fresh }
     }
 
     pub async fn says(&self, text: &str) -> Reply {
-        self.app.answer(invocation(text)).await
+        self.app.answer(Way::Command, invocation(text)).await
     }
 
     /// What the answer to `text` reads.
     pub async fn reads(&self, text: &str) -> String {
         self.says(text).await.markdown
     }
+}
+
+/// Acme's people are linked to the accounts that their descriptors name.
+fn links(snapshot: &Snapshot) -> LinkSet {
+    let link = |user: &Entity| {
+        let body = snapshot.body(user);
+        let user_id = body["metadata"]["annotations"]["slack.com/user-id"].as_str()?;
+        let speaker = Speaker {
+            platform: Platform::Slack,
+            tenant: "T0ACME".into(),
+            user_id: user_id.to_string(),
+        };
+        let link = Link {
+            user: user.reference.clone(),
+            guest: false,
+            generation: 1,
+            made_by: Made::Import,
+            created_at: Utc::now(),
+        };
+        Some((speaker, link))
+    };
+    LinkSet { revision: 1, by_account: snapshot.entities().filter_map(link).collect() }
 }
 
 /// `text` in a channel that is nobody's.

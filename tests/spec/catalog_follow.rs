@@ -39,7 +39,15 @@ impl Replica {
         let disk = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let copy = disk.path().join("catalog");
-        let following = flow::follow(db.clone(), catalog.clone(), told, copy, poll, stop.clone());
+        let following = flow::follow(
+            db.clone(),
+            catalog.clone(),
+            told,
+            copy,
+            poll,
+            watch::Sender::new(()),
+            stop.clone(),
+        );
         Replica { catalog, aliases, disk, stop, task: tokio::spawn(following) }
     }
 

@@ -67,9 +67,15 @@ impl CommandLine {
     fn with(database_url: Option<String>, database: Option<Fresh>) -> CommandLine {
         let dir = tempfile::tempdir().unwrap();
         let it = CommandLine { dir, database_url, _database: database };
-        it.write("portal/idp.yaml", "organisation: Acme\n");
+        it.set("");
         it.write("portal/catalog/all.yaml", CATALOG);
         it
+    }
+
+    /// The portal's settings: everybody may ask, and `more`, from the third line on.
+    pub fn set(&self, more: &str) {
+        let settings = format!("organisation: Acme\naccess: {{strangers: read}}\n{more}");
+        self.write("portal/idp.yaml", &settings);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

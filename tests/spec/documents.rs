@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use clap::Parser;
+use idp::access::{Reach, Terms};
 use idp::commands::file;
 use idp::portal::{self, Settings};
 use idp::terminal::arguments::Arguments;
@@ -113,6 +114,7 @@ fn every_key_of_the_settings_file_is_documented() {
         aliases,
         slack,
         discord,
+        access,
         allowed_hosts,
         secrets,
     } = settings;
@@ -122,6 +124,8 @@ fn every_key_of_the_settings_file_is_documented() {
     assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));
     assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
     assert!(!discord.guild_ids.is_empty());
+    let Terms { strangers, guests: _, admins } = access.terms();
+    assert!(shown.contains("guests: ") && *strangers == Reach::Read && !admins.is_empty());
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use idp::access::{Authority, Reach, Terms};
 use idp::app::App;
 use idp::catalog::{Catalog, EntityRef, Place, Relation, RelationKind, Snapshot, StoredEntity};
 use idp::chat::slack::outbound;
 use idp::commands::CommandSet;
-use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Untrusted};
+use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Untrusted, Way};
 use idp::integrations::http::{Client, Policy};
 use idp::portal::Settings;
 use serde_json::{Value, json};
@@ -202,23 +203,28 @@ async fn answer(text: &str, question: &str) -> Reply {
     );
     let catalog = Catalog::new(Snapshot::build(vec![component, team], &[], 1));
     let http = Client::new(Policy::default());
-    let app = App::new(catalog, CommandSet::built_in(), Settings::default(), None, http);
+    let terms = Terms { strangers: Reach::Read, ..Terms::default() };
+    let settings = Settings { access: Authority::new(terms), ..Settings::default() };
+    let app = App::new(catalog, CommandSet::built_in(), settings, None, http);
     Arc::new(app)
-        .answer(Invocation {
-            speaker: Speaker {
-                platform: Platform::Slack,
-                tenant: "T1".into(),
-                user_id: "U1".into(),
+        .answer(
+            Way::Command,
+            Invocation {
+                speaker: Speaker {
+                    platform: Platform::Slack,
+                    tenant: "T1".into(),
+                    user_id: "U1".into(),
+                },
+                address: Address {
+                    platform: Platform::Slack,
+                    tenant: "T1".into(),
+                    channel_id: "C1".into(),
+                    channel_name: None,
+                    thread: None,
+                },
+                text: question.into(),
             },
-            address: Address {
-                platform: Platform::Slack,
-                tenant: "T1".into(),
-                channel_id: "C1".into(),
-                channel_name: None,
-                thread: None,
-            },
-            text: question.into(),
-        })
+        )
         .await
 }
 

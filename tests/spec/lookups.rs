@@ -11,7 +11,7 @@ use axum::routing::post;
 use chrono::Utc;
 use idp::commands::{CommandSet, flow};
 use idp::config::SecretReference;
-use idp::conversation::{Click, Reply};
+use idp::conversation::{Click, Reply, Way};
 use idp::integrations::http::{Client, Policy};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ async fn whoever_could_mean_several_chooses_with_a_button() {
     assert_eq!(suggestions(&reply), whole);
     let asked = invocation("");
     let click = Click { speaker: asked.speaker, address: asked.address, words: whole[1].into() };
-    assert_eq!(asking.app.click(click).await.command, "dependents");
+    assert_eq!(asking.app.answer(Way::Button, click.into()).await.command, "dependents");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn without_an_argument_the_channels_own_entity_is_meant_and_said() {
     let asking = Asking::acme().await;
     let mut asked = invocation("owner");
     asked.address.channel_id = "C0ACME0104".into();
-    let reply = asking.app.answer(asked).await;
+    let reply = asking.app.answer(Way::Command, asked).await;
     assert!(reply.markdown.starts_with("In this channel: `payment-api`\n"), "{}", reply.markdown);
     assert_eq!(reply.arguments["entity"], "payment-api");
     assert_eq!(code(&asking.says("owner").await), "missing_argument");

@@ -208,18 +208,15 @@ async fn a_changed_descriptor_is_answered_without_a_restart() {
 async fn a_changed_setting_is_taken_and_a_broken_one_is_not() {
     let idp = CommandLine::new().await;
     let server = Server::start(&idp);
-    idp.write("portal/idp.yaml", "organisation: Acme\naliases: {till: checkout}\n");
+    idp.set("aliases: {till: checkout}\n");
     server.says_at_last("owner till", "payments");
 
-    idp.write("portal/idp.yaml", "organisation: Acme\naliases: {till: checkout\n");
+    idp.set("aliases: {till: checkout\n");
     let told = server.logs("the portal's change has errors: the old settings and commands hold");
-    assert!(told["problems"].as_str().unwrap().contains("idp.yaml:2:"), "{told}");
+    assert!(told["problems"].as_str().unwrap().contains("idp.yaml:3:"), "{told}");
     assert!(server.says("owner till").to_string().contains("payments"));
 
-    idp.write(
-        "portal/idp.yaml",
-        "organisation: Acme\naliases: {till: checkout, kiosk: checkout}\n",
-    );
+    idp.set("aliases: {till: checkout, kiosk: checkout}\n");
     server.says_at_last("owner kiosk", "payments");
 }
 
@@ -257,7 +254,7 @@ async fn what_was_asked_in_vain_is_listed_and_an_alias_answers_it_at_once() {
 #[tokio::test]
 async fn an_alias_that_nobody_would_hear_is_refused() {
     let idp = CommandLine::new().await;
-    idp.write("portal/idp.yaml", "aliases: {till: checkout}\n");
+    idp.set("aliases: {till: checkout}\n");
     assert_eq!(idp.runs(&["catalog", "import", "portal/catalog"]).code, 0);
     for (alias, means, why) in [
         ("till", "payment-api", "is an alias in idp.yaml"),
@@ -283,12 +280,12 @@ async fn a_host_that_was_just_listed_may_be_asked() {
         let file = secret.display();
         format!("secrets: {{flags: {{file: {file}}}}}\nallowed_hosts: [{hosts}]\n")
     };
-    idp.write("portal/idp.yaml", &settings(""));
+    idp.set(&settings(""));
     let server = Server::start(&idp);
     assert!(server.says("flags").to_string().contains("may not be asked"));
-    idp.write("portal/idp.yaml", &settings("'127.0.0.1:1'"));
+    idp.set(&settings("'127.0.0.1:1'"));
     server.says_at_last("flags", "could not be reached");
-    idp.write("portal/idp.yaml", &settings(""));
+    idp.set(&settings(""));
     server.says_at_last("flags", "may not be asked");
 }
 

@@ -1,9 +1,13 @@
 //! Forms in Slack: opened by a click, filled in with suggestions, answered where they were opened.
 
+use idp::access::{Authority, Links, Object, Person};
+use idp::catalog::Snapshot;
 use idp::chat::slack::modal::{self, Origin};
 use idp::commands::CommandSet;
 use idp::commands::form;
 use idp::commands::parse::begun;
+use idp::conversation::Way;
+use idp::terminal::ask::typed;
 use serde_json::{Value, json};
 
 use crate::descriptors::shared;
@@ -155,6 +159,9 @@ async fn suggestions_are_for_slack_alone_and_a_strange_form_has_none() {
 #[tokio::test]
 async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes() {
     let commands = CommandSet::built_in();
+    let authority = Authority::default();
+    let speaker = typed("", None).speaker;
+    let person = Person::of(&speaker, &Links::default(), &Snapshot::unread());
     let origin = Origin {
         channel_id: "C0123456789".into(),
         channel_name: Some("x".repeat(80)),
@@ -166,7 +173,9 @@ async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes()
         for given in [name.to_string(), format!("{name} {}", "ü𝒳".repeat(200))] {
             // Some arguments cannot be just anything.
             let Ok(call) = begun(&commands, &given) else { continue };
-            let Some(form) = form::form(&call) else { continue };
+            let verb = call.command.lookup.verb();
+            let permit = authority.authorize(&person, Way::Form, verb, Object::Catalog).unwrap();
+            let Some(form) = form::form(permit, &call) else { continue };
             let view = modal::view(&form, &origin).unwrap();
             assert_eq!(modal_over_a_limit(&view), Ok(()), "{view}");
             count += 1;

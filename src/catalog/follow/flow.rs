@@ -34,13 +34,15 @@ const COPY_AFTER: Duration = Duration::from_secs(2);
 ///
 /// It hears of changes at once, asks every `poll` all the same, and reconnects as long as it takes:
 /// a change is picked up within two seconds of the database being back. `aliases` are those in the
-/// settings; others are taken up at once.
+/// settings; others are taken up at once. Each time that it has caught up it says so to `looked`, for who keeps
+/// something else of the same database current: links, which it listens for as well.
 pub async fn follow(
     db: PgPool,
     catalog: Arc<Catalog>,
     aliases: watch::Receiver<Vec<(String, EntityRef)>>,
     disk_copy: PathBuf,
     poll: Duration,
+    looked: watch::Sender<()>,
     stop: CancellationToken,
 ) {
     let mut follower = Follower {
@@ -50,6 +52,7 @@ pub async fn follow(
         used_aliases: None,
         disk_copy,
         poll,
+        looked,
         copy_at: None,
     };
     while let Some(Err(error)) = stop.run_until_cancelled(follower.listen()).await {
@@ -77,6 +80,7 @@ struct Follower {
     used_aliases: Option<Vec<(String, EntityRef)>>,
     disk_copy: PathBuf,
     poll: Duration,
+    looked: watch::Sender<()>,
     /// `None` while the copy is the current snapshot's.
     copy_at: Option<Instant>,
 }
@@ -86,9 +90,10 @@ impl Follower {
     async fn listen(&mut self) -> anyhow::Result<Infallible> {
         let mut listener = PgListener::connect_with(&self.db).await?;
         listener.eager_reconnect(false);
-        listener.listen("idp_catalog").await?;
+        listener.listen_all(["idp_catalog", "idp_access"]).await?;
         loop {
             self.catch_up().await?;
+            self.looked.send_replace(());
             if self.catalog.is_away.swap(false, Ordering::Relaxed) {
                 tracing::info!("the database is back");
             }

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
-use crate::conversation::{Click, Invocation, Query};
+use crate::conversation::{Click, Invocation, Query, Way};
 use crate::error::{Error, Refusal};
 
 /// How the inbox calls Discord.
@@ -49,6 +49,15 @@ pub struct Dispatcher {
 struct Errand {
     click: Click,
     token: String,
+    /// Whether the words were filled into a form.
+    #[serde(default)]
+    filled: bool,
+}
+
+impl Errand {
+    fn way(&self) -> Way {
+        if self.filled { Way::Filled } else { Way::Button }
+    }
 }
 
 impl Dispatcher {
@@ -102,6 +111,7 @@ impl Dispatcher {
         }
         let Interaction { id, token, speaker, address, wish, .. } = interaction;
         let click = |words| Click { speaker: speaker.clone(), address: address.clone(), words };
+        let errand = |words, filled| Errand { click: click(words), token: token.clone(), filled };
         match wish {
             Wish::Call { command, values } => Ok(match self.words(&command, &values) {
                 Ok(text) => self.answer_command(Invocation { speaker, address, text }, token).await,
@@ -111,16 +121,14 @@ impl Dispatcher {
                 let query = Query { speaker, command, field, typed };
                 Ok(modal::choices(&self.app.suggestions(&query)))
             }
-            Wish::Opening { words } => match self.app.form(&words) {
+            Wish::Opening { words } => match self.app.form(&click(words.clone())) {
                 Ok(Some(form)) => Ok(modal::modal(&form)),
-                Ok(None) => self.take(id, Errand { click: click(words), token }, false).await,
+                Ok(None) => self.take(id, errand(words, false), false).await,
                 Err(error) => Ok(Message::body(&error.into_reply())),
             },
-            Wish::Click { words, replaces } => {
-                self.take(id, Errand { click: click(words), token }, replaces).await
-            }
+            Wish::Click { words, replaces } => self.take(id, errand(words, false), replaces).await,
             Wish::Filled { command, values } => match self.words(&command, &values) {
-                Ok(words) => self.take(id, Errand { click: click(words), token }, false).await,
+                Ok(words) => self.take(id, errand(words, true), false).await,
                 Err(error) => Ok(Message::body(&error.into_reply())),
             },
         }
@@ -184,10 +192,10 @@ impl Dispatcher {
 
 impl Answers for Dispatcher {
     async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
-        let Errand { click, token } = Errand::deserialize(&delivery.body)
+        let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
-        let reply = self.app.click(click).await;
-        self.edit(&token, &Message::body(&reply)).await
+        let reply = self.app.answer(errand.way(), errand.click.into()).await;
+        self.edit(&errand.token, &Message::body(&reply)).await
     }
 
     fn is_passing(error: &anyhow::Error) -> bool {

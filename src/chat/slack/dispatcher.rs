@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
-use crate::conversation::{Address, Audience, Form, Invocation, Reply};
+use crate::conversation::{Address, Audience, Form, Invocation, Reply, Way};
 use crate::error::Refusal;
 
 /// How the inbox calls Slack.
@@ -170,7 +170,7 @@ impl Dispatcher {
     /// Opens the form, or says why not to whoever clicked.
     async fn open(self: Arc<Self>, opening: Opening) {
         let Opening { click, trigger_id, response_url } = opening;
-        let said = match self.app.form(&click.words) {
+        let said = match self.app.form(&click) {
             Ok(Some(form)) => {
                 match self.show(&form, &click.address, &trigger_id, &response_url).await {
                     Ok(()) => return,
@@ -189,7 +189,7 @@ impl Dispatcher {
                     }
                 }
             }
-            Ok(None) => self.app.click(click).await,
+            Ok(None) => self.app.answer(Way::Button, click.into()).await,
             Err(error) => error.into_reply(),
         };
         let said = Reply { audience: Audience::Asker, ..said };
@@ -244,7 +244,7 @@ impl Dispatcher {
     async fn fill(&self, filled: &Filled) -> Reply {
         let Filled { speaker, address, command, values, .. } = filled.clone();
         match self.app.filled(&command, &values) {
-            Ok(text) => self.app.answer(Invocation { speaker, address, text }).await,
+            Ok(text) => self.app.answer(Way::Filled, Invocation { speaker, address, text }).await,
             Err(error) => error.into_reply(),
         }
     }
@@ -279,13 +279,14 @@ impl Answers for Dispatcher {
         match errand {
             Errand::Said(invocation) => {
                 let address = invocation.address.clone();
-                let message = outbound::message(&self.app.answer(invocation).await)?;
+                let message = outbound::message(&self.app.answer(Way::Message, invocation).await)?;
                 let thread = address.thread.as_deref();
                 self.api.post_message(&address.channel_id, thread, &message).await?;
             }
             Errand::Clicked { click, response_url, replaces } => {
                 let thread = click.address.thread.clone();
-                let mut message = outbound::message(&self.app.click(click).await)?;
+                let mut message =
+                    outbound::message(&self.app.answer(Way::Button, click.into()).await)?;
                 message["response_type"] = json!("ephemeral");
                 message["replace_original"] = json!(replaces);
                 if let Some(thread) = thread {

@@ -1,12 +1,13 @@
 //! The built-in lookups: each turns a question into the typed answer that its command's template renders.
 //!
-//! All but `history` and `problems`, which `flow.rs` asks the database for, read the snapshot and nothing else.
+//! All but `history`, `problems` and `link`, which `flow.rs` asks the database for, read the snapshot and nothing else.
 
 pub mod dependents;
 pub mod details;
 pub mod find;
 pub mod help;
 pub mod history;
+pub mod link;
 pub mod owner;
 pub mod path;
 pub mod problems;
@@ -43,10 +44,11 @@ pub enum BuiltIn {
     History,
     Problems,
     Whoami,
+    Link,
 }
 
 impl BuiltIn {
-    pub const ALL: [BuiltIn; 11] = [
+    pub const ALL: [BuiltIn; 12] = [
         BuiltIn::Help,
         BuiltIn::Owner,
         BuiltIn::Show,
@@ -58,6 +60,7 @@ impl BuiltIn {
         BuiltIn::History,
         BuiltIn::Problems,
         BuiltIn::Whoami,
+        BuiltIn::Link,
     ];
 
     pub fn word(self) -> &'static str {
@@ -73,6 +76,7 @@ impl BuiltIn {
             BuiltIn::History => "history",
             BuiltIn::Problems => "problems",
             BuiltIn::Whoami => "whoami",
+            BuiltIn::Link => "link",
         }
     }
 
@@ -86,7 +90,9 @@ impl BuiltIn {
             | BuiltIn::History => &["entity"],
             BuiltIn::Find => &["words"],
             BuiltIn::Path => &["from", "to"],
-            BuiltIn::Help | BuiltIn::List | BuiltIn::Problems | BuiltIn::Whoami => &[],
+            BuiltIn::Help | BuiltIn::List | BuiltIn::Problems | BuiltIn::Whoami | BuiltIn::Link => {
+                &[]
+            }
         }
     }
 }

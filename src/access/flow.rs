@@ -1,0 +1,160 @@
+//! Making links, taking them away, and keeping those in memory current.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::code::{self, Code, FAILURES_MAX, MINUTES, Offer};
+use super::link::{Link, LinkSet, Links, Made};
+use super::listing::{self, Report};
+use super::store;
+use crate::catalog::{EntityRef, Snapshot};
+use crate::conversation::Speaker;
+use crate::error::Result;
+
+const CODE_LIFETIME_S: f64 = (MINUTES * 60) as f64;
+
+/// All links as the database has them.
+///
+/// # Errors
+/// The database.
+pub async fn load(db: &PgPool) -> anyhow::Result<LinkSet> {
+    let mut connection = db.acquire().await?;
+    store::links(&mut connection).await.context("could not read who is linked to whom")
+}
+
+/// Keeps `links` current, until `stop`: looks whenever `looked` says that the database was heard or asked.
+///
+/// While the database is away the links stay as they are.
+pub async fn follow(
+    db: PgPool,
+    links: Arc<Links>,
+    mut looked: watch::Receiver<()>,
+    stop: CancellationToken,
+) {
+    loop {
+        if let Err(error) = catch_up(&db, &links).await {
+            tracing::warn!(error = format!("{error:#}"), "could not look for new links");
+        }
+        match stop.run_until_cancelled(looked.changed()).await {
+            Some(Ok(())) => {}
+            _ => return,
+        }
+    }
+}
+
+async fn catch_up(db: &PgPool, links: &Links) -> anyhow::Result<()> {
+    let mut connection = db.acquire().await?;
+    if store::revision(&mut connection).await? != links.now().revision {
+        links.set(store::links(&mut connection).await?);
+    }
+    Ok(())
+}
+
+/// Makes the links that the file `file` lists; accounts that it does not name stay as they are.
+///
+/// # Errors
+/// A file that cannot be read, the database.
+pub async fn import(
+    db: &PgPool,
+    file: &Path,
+    snapshot: &Snapshot,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Report> {
+    let name = file.display().to_string();
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.with_context(|| format!("cannot read {name}; check the path"))?;
+    let (listed, mut problems) = listing::read(&text, &name, snapshot);
+    let mut tx = db.begin().await?;
+    store::lock(&mut tx).await?;
+    let links = store::links(&mut tx).await?;
+    let changes = listing::changes(&links, listed, &name);
+    if !changes.insert.is_empty() {
+        let generation = store::next_revision(&mut tx).await?;
+        for account in &changes.remove {
+            store::remove(&mut tx, account).await?;
+        }
+        for line in &changes.insert {
+            store::insert(&mut tx, &line.account, &line.link(generation, now)).await?;
+        }
+    }
+    tx.commit().await?;
+    problems.extend(changes.report.problems);
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    Ok(Report { problems, ..changes.report })
+}
+
+/// Takes the link of `account` away; whether there was one.
+///
+/// # Errors
+/// The database.
+pub async fn remove(db: &PgPool, account: &Speaker) -> anyhow::Result<bool> {
+    let mut tx = db.begin().await?;
+    store::lock(&mut tx).await?;
+    if !store::remove(&mut tx, account).await? {
+        return Ok(false);
+    }
+    store::next_revision(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A code that makes whoever uses it first known as `offer` says.
+///
+/// # Errors
+/// The database.
+pub async fn issue(db: &PgPool, offer: &Offer) -> anyhow::Result<Code> {
+    let code = Code::random();
+    let mut tx = db.begin().await?;
+    store::keep_code(&mut tx, &code.hash(), offer, CODE_LIFETIME_S).await?;
+    tx.commit().await?;
+    Ok(code)
+}
+
+/// Makes `account` the User's that `code` was issued for, in the database and in `links`; that User.
+///
+/// # Errors
+/// A refusal: a code that is not good, an account or a User that is linked already.
+pub async fn redeem(
+    db: &PgPool,
+    links: &Links,
+    account: &Speaker,
+    code: &Code,
+    now: DateTime<Utc>,
+) -> Result<EntityRef> {
+    let mut tx = db.begin().await?;
+    store::lock(&mut tx).await?;
+    if store::failures(&mut tx, account, CODE_LIFETIME_S).await? >= FAILURES_MAX {
+        return Err(code::too_many().into());
+    }
+    let Some(offer) = store::take_code(&mut tx, &code.hash()).await? else {
+        store::note_failure(&mut tx, account, CODE_LIFETIME_S).await?;
+        tx.commit().await?;
+        return Err(code::not_good().into());
+    };
+    // Where it may not be taken nothing is committed: the code is still good for the right account.
+    code::may_take(&store::links(&mut tx).await?, account, &offer)?;
+    let generation = store::next_revision(&mut tx).await?;
+    let Offer { user, guest } = offer;
+    let link = Link { user, guest, generation, made_by: Made::Code, created_at: now };
+    store::insert(&mut tx, account, &link).await?;
+    tx.commit().await?;
+    // Whoever asks next is known; other processes hear of it.
+    catch_up(db, links).await?;
+    Ok(link.user)
+}
+
+/// The code, whatever it is, can be used no more: others have read it.
+///
+/// # Errors
+/// The database.
+pub async fn void(db: &PgPool, code: &Code) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    store::take_code(&mut tx, &code.hash()).await?;
+    Ok(tx.commit().await?)
+}
