@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use idp::access::Link;
-use idp::access::link::{LinkSet, Made};
+use idp::access;
 use idp::app::App;
-use idp::catalog::{Catalog, Entity, EntityRef, Snapshot, flow};
+use idp::catalog::{Catalog, Entity, EntityRef, flow};
 use idp::commands::CommandSet;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
 use idp::integrations::http::{Client, Policy};
 use idp::portal::Settings;
+use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use crate::database::{self, Fresh};
 use crate::directory;
@@ -43,7 +44,7 @@ impl Asking {
         let http = Client::new(Policy { loopback: true, ..Policy::default() });
         let catalog = Catalog::new(snapshot);
         let app = App::new(catalog, commands, settings, Some(fresh.db.clone()), http);
-        app.links.set(links(&app.catalog.snapshot()));
+        link(&app, &fresh.pool).await;
         Asking { app, fresh }
     }
 
@@ -57,26 +58,22 @@ impl Asking {
     }
 }
 
-/// Acme's people are linked to the accounts that their descriptors name.
-fn links(snapshot: &Snapshot) -> LinkSet {
-    let link = |user: &Entity| {
+/// Links Acme's people to the accounts that their descriptors name, by an admin's file.
+async fn link(app: &App, db: &PgPool) {
+    let snapshot = app.catalog.snapshot();
+    let line = |user: &Entity| {
         let body = snapshot.body(user);
-        let user_id = body["metadata"]["annotations"]["slack.com/user-id"].as_str()?;
-        let speaker = Speaker {
-            platform: Platform::Slack,
-            tenant: "T0ACME".into(),
-            user_id: user_id.to_string(),
-        };
-        let link = Link {
-            user: user.reference.clone(),
-            guest: false,
-            generation: 1,
-            made_by: Made::Import,
-            created_at: Utc::now(),
-        };
-        Some((speaker, link))
+        let account = body["metadata"]["annotations"]["slack.com/user-id"].as_str()?;
+        Some(json!({
+            "platform": "slack", "tenant": "T0ACME", "user_id": account, "user": user.reference,
+        }))
     };
-    LinkSet { revision: 1, by_account: snapshot.entities().filter_map(link).collect() }
+    let lines: Vec<Value> = snapshot.entities().filter_map(line).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), Value::from(lines).to_string()).unwrap();
+    let report = access::flow::import(db, file.path(), &snapshot, Utc::now()).await.unwrap();
+    assert_eq!(report.problems, []);
+    app.links.set(access::flow::load(db).await.unwrap());
 }
 
 /// `text` in a channel that is nobody's.

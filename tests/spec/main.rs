@@ -6,6 +6,8 @@
     reason = "tests are the world around the program: its clock, its environment"
 )]
 
+mod access;
+mod access_matrix;
 mod acme;
 mod architecture;
 mod asking;

@@ -21,7 +21,9 @@ fn shown(reply: &Reply) -> Bytes {
 async fn what_is_shown_again_is_what_would_be_said() {
     let asking = Asking::acme().await;
     let mut asked = 0;
-    for command in CommandSet::built_in().iter() {
+    let commands = CommandSet::built_in();
+    // Each code is another.
+    for command in commands.iter().filter(|it| it.name != "link") {
         for example in &command.examples {
             let said = Message::body(&asking.says(&example.say).await);
             for _ in 0..2 {
