@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use idp::access;
+use idp::access::{self, Authority, Reach, Terms};
 use idp::app::App;
 use idp::catalog::{Catalog, Entity, EntityRef, flow};
 use idp::commands::CommandSet;
@@ -18,6 +18,12 @@ use crate::directory;
 
 pub fn acme() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/acme")
+}
+
+/// Settings by which everybody may ask.
+pub fn open() -> Settings {
+    let terms = Terms { strangers: Reach::Read, ..Terms::default() };
+    Settings { access: Authority::new(terms), ..Settings::default() }
 }
 
 pub struct Asking {

@@ -7,10 +7,10 @@ use idp::app::App;
 use idp::catalog::{Catalog, EntityRef, Place, Relation, RelationKind, Snapshot, StoredEntity};
 use idp::chat::slack::outbound;
 use idp::commands::CommandSet;
+use idp::conversation::Way;
 use idp::integrations::http::{Client, Policy};
-use idp::portal::Settings;
 
-use crate::asking::invocation;
+use crate::asking::{invocation, open};
 use crate::hostile_files::worked;
 use crate::scale::at_full;
 use crate::slack_judge::over_a_limit;
@@ -75,7 +75,7 @@ async fn no_shape_of_a_catalog_makes_an_answer_late_or_long() {
     let last = count - 1;
     let catalog = Catalog::new(catalog(count));
     let http = Client::new(Policy::default());
-    let app = App::new(catalog, CommandSet::built_in(), Settings::default(), None, http);
+    let app = App::new(catalog, CommandSet::built_in(), open(), None, http);
     let mut questions = vec![
         format!("path link-0 link-{last}"),
         format!("path link-{last} link-0"),
@@ -98,13 +98,13 @@ async fn no_shape_of_a_catalog_makes_an_answer_late_or_long() {
     let mut slowest = (Duration::ZERO, "");
     for question in &questions {
         let began = worked();
-        let reply = app.answer(invocation(question)).await;
+        let reply = app.answer(Way::Command, invocation(question)).await;
         let took = worked() - began;
         assert!(reply.refusal.is_none(), "{question}: {}", reply.markdown);
         over_a_limit(&outbound::message(&reply).unwrap()).unwrap();
         slowest = slowest.max((took, question));
     }
-    let said = async |question: &str| app.answer(invocation(question)).await.markdown;
+    let said = async |question: &str| app.answer(Way::Command, invocation(question)).await.markdown;
     let end = said(&format!("path link-0 link-{last}")).await;
     assert!(end.contains(&format!("in {last} steps")), "{end}");
     let hub = said("dependents hub").await;

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use idp::access::{Authority, Reach, Terms};
 use idp::app::App;
 use idp::catalog::{Catalog, EntityRef, Place, Relation, RelationKind, Snapshot, StoredEntity};
 use idp::chat::slack::outbound;
 use idp::commands::CommandSet;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Untrusted, Way};
 use idp::integrations::http::{Client, Policy};
-use idp::portal::Settings;
 use serde_json::{Value, json};
 
+use crate::asking::open;
 use crate::hostile_slack::without_the_guard;
 use crate::slack_judge::{seen, shape};
 
@@ -203,9 +202,7 @@ async fn answer(text: &str, question: &str) -> Reply {
     );
     let catalog = Catalog::new(Snapshot::build(vec![component, team], &[], 1));
     let http = Client::new(Policy::default());
-    let terms = Terms { strangers: Reach::Read, ..Terms::default() };
-    let settings = Settings { access: Authority::new(terms), ..Settings::default() };
-    let app = App::new(catalog, CommandSet::built_in(), settings, None, http);
+    let app = App::new(catalog, CommandSet::built_in(), open(), None, http);
     Arc::new(app)
         .answer(
             Way::Command,
