@@ -11,9 +11,9 @@
 //! | `SLACK_BOT_TOKEN`        | what we call Slack with                                    | none                           |
 //! | `SLACK_APP_TOKEN`        | what we open Socket Mode with                              | none: Socket Mode is off       |
 //! | `SLACK_API_URL`          | where Slack's Web API is                                   | `https://slack.com/api/`       |
-//! | `DISCORD_PUBLIC_KEY`     | what Discord's signatures are checked with                 | none: Discord is off           |
+//! | `DISCORD_PUBLIC_KEY`     | what Discord's signatures are checked with                 | none: its route is off         |
 //! | `DISCORD_APPLICATION_ID` | which application we are                                   | none                           |
-//! | `DISCORD_BOT_TOKEN`      | what we call Discord with                                  | none                           |
+//! | `DISCORD_BOT_TOKEN`      | what we call Discord with, and open its gateway with       | none: the gateway is off       |
 //! | `DISCORD_API_URL`        | where Discord's API is                                     | `https://discord.com/api/v10/` |
 //! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
 //! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
@@ -61,9 +61,9 @@ pub struct SlackConfig {
 pub struct DiscordConfig {
     /// In hexadecimal digits, not yet judged. `None`: Discord's route is off.
     pub public_key: Option<String>,
-    /// Digits; there is one wherever there is a public key.
+    /// Digits; there is one wherever there is a public key or a token.
     pub application_id: Option<String>,
-    /// `None`: commands cannot be registered.
+    /// `None`: commands cannot be registered, and the gateway is off.
     pub bot_token: Option<SecretString>,
     /// Ends with `/`.
     pub api_url: Url,
@@ -230,7 +230,8 @@ fn discord(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<DiscordC
             "`DISCORD_APPLICATION_ID` is not a number; copy it from “General Information” of the Discord app"
         );
     }
-    if public_key.is_some() && application_id.is_none() {
+    let bot_token = secret("DISCORD_BOT_TOKEN", variable)?;
+    if (public_key.is_some() || bot_token.is_some()) && application_id.is_none() {
         bail!(
             "`DISCORD_APPLICATION_ID` is not set; copy it from “General Information” of the Discord app"
         );
@@ -239,7 +240,7 @@ fn discord(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<DiscordC
     Ok(DiscordConfig {
         public_key,
         application_id,
-        bot_token: secret("DISCORD_BOT_TOKEN", variable)?,
+        bot_token,
         api_url: api_url("DISCORD_API_URL", url, "https://discord.com/api/v10/")?,
     })
 }
@@ -316,10 +317,11 @@ mod tests {
 
     #[test]
     fn discord_needs_to_know_which_application_it_is() {
-        let key = ("DISCORD_PUBLIC_KEY", "00");
-        let error = read(&[("HOME", "/"), key]).unwrap_err().to_string();
-        assert!(error.contains("`DISCORD_APPLICATION_ID` is not set"), "{error}");
-        assert!(read(&[("HOME", "/"), key, ("DISCORD_APPLICATION_ID", "17")]).is_ok());
+        for given in [("DISCORD_PUBLIC_KEY", "00"), ("DISCORD_BOT_TOKEN", "secret")] {
+            let error = read(&[("HOME", "/"), given]).unwrap_err().to_string();
+            assert!(error.contains("`DISCORD_APPLICATION_ID` is not set"), "{error}");
+            assert!(read(&[("HOME", "/"), given, ("DISCORD_APPLICATION_ID", "17")]).is_ok());
+        }
         let error = read(&[("HOME", "/"), ("DISCORD_PUBLIC_KEY", " ")]).unwrap_err().to_string();
         assert!(error.contains("`DISCORD_PUBLIC_KEY` is empty"), "{error}");
     }

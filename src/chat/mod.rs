@@ -1,9 +1,11 @@
 //! The words of each platform.
 
 pub mod api;
+pub mod backoff;
 pub mod discord;
 pub mod inbox;
 pub mod layout;
+pub mod link;
 pub mod markdown;
 pub mod moment;
 pub mod slack;

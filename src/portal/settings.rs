@@ -19,6 +19,8 @@
 //!   team_id: T0123456789         # requests of other workspaces are refused
 //! discord:
 //!   guild_ids: ["1234567890"]    # the servers whose requests are answered; without it: none
+//!   gateway: true                # heard over the gateway, be there a public key or not
+//!   messages: true               # mentions and direct messages are answered, over the gateway
 //! access:
 //!   strangers: read              # what accounts may that are linked to nobody: read, or nothing
 //!   guests: nothing              # what accounts may that are linked as guests
@@ -88,6 +90,10 @@ pub struct SlackSettings {
 pub struct DiscordSettings {
     /// The servers that are answered; requests of others are refused.
     pub guild_ids: Vec<String>,
+    /// Whether it is heard over the gateway even where there is a public key.
+    pub gateway: bool,
+    /// Whether mentions and direct messages are answered. Only the gateway tells them.
+    pub messages: bool,
 }
 
 impl Default for Settings {
@@ -430,6 +436,8 @@ fn discord(outer: &mut Fields) -> DiscordSettings {
             fields.problem(at, "guild-id", message, hint);
         }
     }
+    discord.gateway = fields.flag("gateway").unwrap_or_default();
+    discord.messages = fields.flag("messages").unwrap_or_default();
     fields.refuse_unknown();
     discord
 }
@@ -554,6 +562,7 @@ mod tests {
         assert_eq!(settings.aliases["checkout"].as_str(), "component:default/checkout-web");
         assert_eq!(settings.slack.team_id.as_deref(), Some("T0123456789"));
         assert_eq!(settings.discord.guild_ids, ["1234567890"]);
+        assert!(settings.discord.gateway && settings.discord.messages);
         let Terms { strangers, guests, admins } = settings.access.terms();
         assert_eq!((*strangers, *guests), (Reach::Read, Reach::Nothing));
         assert_eq!(admins[..], [EntityRef::new("group", "default", "platform")]);

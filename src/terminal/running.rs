@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use tokio::sync::{mpsc, watch::Sender};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -25,11 +26,14 @@ use crate::catalog::sources::Source;
 use crate::catalog::{Catalog, EntityRef, Snapshot};
 use crate::chat::discord;
 use crate::chat::discord::client::DiscordApi;
+use crate::chat::discord::gateway::{self, Gateway};
+use crate::chat::link::Link;
 use crate::chat::slack::client::SlackApi;
 use crate::chat::slack::dispatcher::Dispatcher;
 use crate::chat::slack::socket::SocketMode;
-use crate::config::Config;
+use crate::config::{Config, DiscordConfig};
 use crate::portal::Portal;
+use crate::portal::settings::DiscordSettings;
 use crate::portal::watch::{self, Change};
 use crate::postgres::{self, Database, Db};
 use crate::web::Web;
@@ -265,13 +269,15 @@ impl Running {
     }
 
     /// What the HTTP server answers with; without a signing secret Slack's routes are off, without a public key
-    /// Discord's. With an app token Slack is heard by Socket Mode as well, until [`Running::close`].
+    /// Discord's. With an app token Slack is heard by Socket Mode as well, and Discord by its gateway where
+    /// [`uses_gateway`] says so, until [`Running::close`].
     ///
     /// # Errors
     /// A secret or key that anybody could sign with; an address of a platform's API that is not the platform's.
     pub fn web(&self) -> anyhow::Result<Web> {
-        let (slack, discord) = (self.slack()?, self.discord()?);
-        Ok(Web { app: self.app.clone(), slack, discord })
+        let (slack, mut links) = (self.slack()?, Vec::new());
+        let discord = self.discord(&mut links)?;
+        Ok(Web { app: self.app.clone(), slack, discord, links })
     }
 
     fn slack(&self) -> anyhow::Result<Option<Arc<Slack>>> {
@@ -293,12 +299,22 @@ impl Running {
         Ok(slack)
     }
 
-    fn discord(&self) -> anyhow::Result<Option<Arc<Discord>>> {
+    fn discord(
+        &self,
+        links: &mut Vec<(&'static str, Link)>,
+    ) -> anyhow::Result<Option<Arc<Discord>>> {
         let config = &self.config.discord;
-        let (Some(key), Some(id)) = (&config.public_key, &config.application_id) else {
-            return Ok(None);
-        };
+        let Some(id) = &config.application_id else { return Ok(None) };
         let settings = self.app.settings.load();
+        let by_gateway = uses_gateway(config, &settings.discord);
+        if by_gateway.is_none() && (settings.discord.gateway || settings.discord.messages) {
+            tracing::warn!(
+                "idp.yaml asks for Discord's gateway: set `DISCORD_BOT_TOKEN` to the one of the app"
+            );
+        }
+        if config.public_key.is_none() && by_gateway.is_none() {
+            return Ok(None);
+        }
         if settings.discord.guild_ids.is_empty() {
             tracing::warn!(
                 "Discord is on, and no server is answered: list yours under `discord.guild_ids` in idp.yaml"
@@ -306,12 +322,22 @@ impl Running {
         }
         let token = config.bot_token.clone();
         let api = DiscordApi::new(&config.api_url, id, token, &settings.allowed_hosts)?;
-        let dispatcher =
+        let mut dispatcher =
             discord::dispatcher::Dispatcher::new(self.app.clone(), api, self.tasks.clone());
+        if by_gateway.is_some() {
+            dispatcher = dispatcher.answering_within(gateway::ANSWER_WITHIN);
+        }
         let dispatcher = Arc::new(dispatcher);
-        let discord = Discord::new(key, dispatcher.clone())?;
+        let routes = |key| Discord::new(key, dispatcher.clone());
+        let discord = config.public_key.as_deref().map(routes).transpose()?.map(Arc::new);
+        if let Some(token) = by_gateway {
+            let link = Link::default();
+            links.push(("discord_gateway", link.clone()));
+            let gateway = Gateway::new(self.app.clone(), dispatcher.clone(), token.clone(), link);
+            self.tasks.spawn(gateway.run(self.stop.clone()));
+        }
         self.tasks.spawn(dispatcher.keep(self.stop.clone()));
-        Ok(Some(Arc::new(discord)))
+        Ok(discord)
     }
 
     fn db(&self) -> Option<Db> {
@@ -331,6 +357,16 @@ impl Running {
             None => Ok(()),
         }
     }
+}
+
+/// The token that the gateway is opened with; `None`: it is not. Who gives a token and no public key has no public
+/// address either; with a public key the settings say whether it is used as well.
+fn uses_gateway<'a>(
+    config: &'a DiscordConfig,
+    settings: &DiscordSettings,
+) -> Option<&'a SecretString> {
+    let is_wanted = config.public_key.is_none() || settings.gateway || settings.messages;
+    config.bot_token.as_ref().filter(|_| is_wanted)
 }
 
 fn is_on_this_disk(source: &Source) -> bool {

@@ -36,7 +36,8 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// 200 as soon as questions get answers, be it from the copy on disk; 503 before.
+/// 200 as soon as questions get answers, be it from the copy on disk; 503 before. A connection that is down does not
+/// make it 503: what comes in another way is answered, and a restart mends nothing.
 pub async fn readyz(State(web): State<Web>) -> (StatusCode, Json<Value>) {
     let catalog = &web.app.catalog;
     let snapshot = catalog.snapshot();
@@ -45,6 +46,7 @@ pub async fn readyz(State(web): State<Web>) -> (StatusCode, Json<Value>) {
     let is_confirmed = has_database && age_s.is_none();
     let is_ready = is_confirmed || !snapshot.is_empty();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let links = web.links.iter().map(|(name, link)| (name.to_string(), json!(link.standing())));
     let said = json!({
         "ready": is_ready,
         "database": if is_confirmed { "up" } else { "down" },
@@ -53,6 +55,7 @@ pub async fn readyz(State(web): State<Web>) -> (StatusCode, Json<Value>) {
             "revision": snapshot.revision().number,
             "age_s": age_s,
         },
+        "connections": serde_json::Map::from_iter(links),
     });
     (status, Json(said))
 }

@@ -1,5 +1,6 @@
 //! Discord's side of the world: it signs interactions, and its API hears what the bot says of its own accord.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use idp::app::App;
 use idp::chat::discord::client::DiscordApi;
 use idp::chat::discord::dispatcher::Dispatcher;
 use idp::web::discord::Discord;
+use jsonschema::Validator;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -27,6 +29,7 @@ use crate::world::{Answer, World, now_s, request};
 
 pub const GUILD: &str = "700000000000000001";
 pub const APPLICATION: &str = "800000000000000001";
+pub const BOT_USER: &str = "900000000000000001";
 pub const BOT_TOKEN: &str = "a-token-of-the-world";
 const PATH: &str = "/discord/interactions";
 
@@ -129,12 +132,24 @@ pub struct Heard {
     pub body: Value,
 }
 
+/// How often an interaction was answered, refusals counted, and how often its answer was edited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    pub answers: usize,
+    pub edits: usize,
+}
+
 struct Remembers {
     hear: UnboundedSender<Heard>,
     /// How many calls are still to be turned away.
     away_for: AtomicUsize,
     limited_for: AtomicUsize,
     commands: Lock<Value>,
+    /// What is said of the gateway.
+    gateway: Lock<Value>,
+    /// The interactions that the gateway told, by their tokens.
+    told: Lock<HashMap<String, Told>>,
+    members: Lock<HashSet<String>>,
 }
 
 impl FakeDiscord {
@@ -145,6 +160,9 @@ impl FakeDiscord {
             away_for: AtomicUsize::new(0),
             limited_for: AtomicUsize::new(0),
             commands: Lock::new(json!([])),
+            gateway: Lock::default(),
+            told: Lock::default(),
+            members: Lock::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -182,6 +200,29 @@ impl FakeDiscord {
     pub async fn heard(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().await;
         std::iter::from_fn(|| heard.try_recv().ok()).collect()
+    }
+
+    /// From now on the gateway is at `url`, and so many more sessions may be begun of 1,000.
+    pub fn has_gateway(&self, url: &str, remaining: u64) {
+        *self.state.gateway.lock().unwrap() = json!({ "url": url, "shards": 1, "session_start_limit": {
+            "total": 1_000, "remaining": remaining, "reset_after": 86_400_000, "max_concurrency": 1,
+        }});
+    }
+
+    /// The interaction of this `token` is known from now on, and not answered yet.
+    pub fn tells(&self, token: &str) {
+        self.state.told.lock().unwrap().insert(token.into(), Told::default());
+    }
+
+    /// What became of each interaction that the gateway told.
+    pub fn told(&self) -> Vec<(String, Told)> {
+        let told = self.state.told.lock().unwrap();
+        told.iter().map(|(token, told)| (token.clone(), *told)).collect()
+    }
+
+    /// `user_id` is in the server.
+    pub fn has_member(&self, user_id: &str) {
+        self.state.members.lock().unwrap().insert(user_id.into());
     }
 
     /// The commands of the server, as they were last set or changed.
@@ -224,15 +265,54 @@ async fn answer(
         (status, json!({ "code": code, "message": why }).to_string()).into_response()
     };
     match (method.as_str(), parts.as_slice()) {
-        ("PATCH", ["webhooks", APPLICATION, _, "messages", "@original"]) => {
+        ("POST", ["interactions", _, token, "callback"]) => {
+            let template = "/interactions/{interaction_id}/{interaction_token}/callback";
+            if let Err(why) = fits(template, "post", &body) {
+                return refused(StatusCode::BAD_REQUEST, 50_035, why);
+            }
+            match state.told.lock().unwrap().get_mut(*token) {
+                None => refused(StatusCode::NOT_FOUND, 10_062, "Unknown interaction".into()),
+                Some(told) => {
+                    told.answers += 1;
+                    match told.answers {
+                        1 => StatusCode::NO_CONTENT.into_response(),
+                        _ => refused(StatusCode::BAD_REQUEST, 40_060, "acknowledged".into()),
+                    }
+                }
+            }
+        }
+        // What was not answered has no answer to edit.
+        ("PATCH", ["webhooks", _, token, ..])
+            if state.told.lock().unwrap().get(*token).is_some_and(|told| told.answers == 0) =>
+        {
+            refused(StatusCode::NOT_FOUND, 10_015, "Unknown Webhook".into())
+        }
+        ("PATCH", ["webhooks", APPLICATION, token, "messages", "@original"]) => {
             let template = "/webhooks/{webhook_id}/{webhook_token}/messages/@original";
-            match fits(template, "patch", &body) {
+            if let Err(why) = fits(template, "patch", &body) {
+                return refused(StatusCode::BAD_REQUEST, 50_035, why);
+            }
+            if let Some(told) = state.told.lock().unwrap().get_mut(*token) {
+                told.edits += 1;
+            }
+            json!({ "id": "1" }).to_string().into_response()
+        }
+        (_, ["applications" | "gateway" | "users" | "channels" | "guilds", ..]) if !is_bot => {
+            refused(StatusCode::UNAUTHORIZED, 0, "401: Unauthorized".into())
+        }
+        ("GET", ["gateway", "bot"]) => state.gateway.lock().unwrap().to_string().into_response(),
+        ("GET", ["users", "@me"]) => json!({ "id": BOT_USER }).to_string().into_response(),
+        ("GET", ["guilds", GUILD, "members", user_id]) => {
+            match state.members.lock().unwrap().contains(*user_id) {
+                true => json!({ "user": { "id": user_id } }).to_string().into_response(),
+                false => refused(StatusCode::NOT_FOUND, 10_007, "Unknown Member".into()),
+            }
+        }
+        ("POST", ["channels", _, "messages"]) => {
+            match fits("/channels/{channel_id}/messages", "post", &body) {
                 Ok(()) => json!({ "id": "1" }).to_string().into_response(),
                 Err(why) => refused(StatusCode::BAD_REQUEST, 50_035, why),
             }
-        }
-        (_, ["applications", ..]) if !is_bot => {
-            refused(StatusCode::UNAUTHORIZED, 0, "401: Unauthorized".into())
         }
         ("GET", ["applications", APPLICATION, "guilds", GUILD, "commands"]) => {
             state.commands.lock().unwrap().to_string().into_response()
@@ -290,14 +370,16 @@ pub fn fits(path: &str, method: &str, body: &Value) -> Result<(), String> {
     let Some(description) = description() else { return Ok(()) };
     let place = path.replace('~', "~0").replace('/', "~1");
     let pointer = format!("/paths/{place}/{method}/requestBody/content/application~1json/schema");
-    assert!(description.pointer(&pointer).is_some(), "{path} is not described");
-    let mut schema = description.clone();
-    let root = schema.as_object_mut().unwrap();
-    root.insert(
-        "$ref".into(),
-        json!(format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D"))),
-    );
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    // Reading the description takes long, and there are few calls.
+    static JUDGES: Lock<BTreeMap<String, Arc<Validator>>> = Lock::new(BTreeMap::new());
+    let judge = || {
+        assert!(description.pointer(&pointer).is_some(), "{path} is not described");
+        let mut schema = description.clone();
+        let place = format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D"));
+        schema.as_object_mut().unwrap().insert("$ref".into(), json!(place));
+        Arc::new(jsonschema::validator_for(&schema).unwrap())
+    };
+    let validator = JUDGES.lock().unwrap().entry(pointer.clone()).or_insert_with(judge).clone();
     let wrong: Vec<String> =
         validator.iter_errors(body).map(|it| format!("{}: {it}", it.instance_path())).collect();
     if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n{body}", wrong.join("\n"))) }

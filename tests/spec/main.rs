@@ -24,6 +24,7 @@ mod database;
 mod demo;
 mod descriptors;
 mod directory;
+mod discord_gateway;
 mod discord_http;
 mod discord_judge;
 mod discord_limits;

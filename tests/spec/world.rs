@@ -164,7 +164,12 @@ async fn process(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (discord, route) = discord_world::route(app, fake_discord, answer_within);
-    let web = Web { app: app.clone(), slack: Some(Arc::new(slack)), discord: Some(route) };
+    let web = Web {
+        app: app.clone(),
+        slack: Some(Arc::new(slack)),
+        discord: Some(route),
+        links: Vec::new(),
+    };
     tokio::spawn(server::serve(listener, web::router(web), stop.clone()));
     (dispatcher, discord, address)
 }

@@ -77,6 +77,16 @@ impl<'a> Fields<'a> {
         self.as_text(node, key)
     }
 
+    /// `true` or `false`.
+    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let node = self.take(key)?;
+        let Content::Bool(flag) = node.content else {
+            self.problems.push(wrong_type(self.file, key, "`true` or `false`", &node));
+            return None;
+        };
+        Some(flag)
+    }
+
     /// A list of texts; one text alone counts as a list of one.
     pub fn texts(&mut self, key: &'static str) -> Option<Vec<(String, Position)>> {
         let node = self.take(key)?;

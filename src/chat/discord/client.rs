@@ -1,17 +1,27 @@
-//! What the bot says to Discord of its own accord: late answers, which commands there are.
+//! What the bot says to Discord of its own accord: answers, which commands there are, where its gateway is.
 
 use std::time::Duration;
 
 use axum::http::Method;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
+use serenity::model::gateway::BotGateway;
 use url::Url;
 
-use crate::chat::api::Api;
+use crate::chat::api::{Api, is_loopback};
+use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Answer, Client, HttpError};
 
 const HOSTS: [&str; 1] = ["discord.com"];
+
+/// The gateway's host, and what the hosts of sessions end with.
+const GATEWAY_HOST: &str = "discord.gg";
+
+/// How messages of the gateway are written. Discord compresses them only when asked to.
+const GATEWAY_QUERY: &str = "v=10&encoding=json";
 
 /// How often one call is made while Discord answers that it is too early.
 const CALLS_MAX: usize = 3;
@@ -21,6 +31,11 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long after Discord did not know what was to be edited it is edited again: together longer than it
+/// waits for the answer that stands there.
+const EDIT_AGAIN_AFTER: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// Where Discord says no more than that it is too early.
 const WAIT: Duration = Duration::from_secs(1);
@@ -86,15 +101,109 @@ impl DiscordApi {
         &self.application_id
     }
 
+    /// `answer` is what the interaction `id` of this `token` is answered; within three seconds of it.
+    ///
+    /// # Errors
+    /// [`DiscordError`]; [`DiscordError::Gone`] where it was answered before.
+    pub async fn answer(
+        &self,
+        id: &str,
+        token: &str,
+        answer: &RawValue,
+    ) -> Result<(), DiscordError> {
+        let path = ["interactions", id, token, "callback"];
+        self.call(Method::POST, &path, &[], answer).await.map(|_| ())
+    }
+
     /// `message` is what the interaction of this `token` is answered, in the place of what it was answered
-    /// before; within 15 minutes of it.
+    /// before; within 15 minutes of it. The answer before may still be on its way to Discord.
     ///
     /// # Errors
     /// [`DiscordError`]
     pub async fn edit_answer(&self, token: &str, message: &Value) -> Result<(), DiscordError> {
         let path = ["webhooks", &self.application_id, token, "messages", "@original"];
-        // The token in the address says who may: no other is sent.
-        self.call(Method::PATCH, &path, &[], message).await.map(|_| ())
+        let mut pauses = EDIT_AGAIN_AFTER.into_iter();
+        loop {
+            // The token in the address says who may: no other is sent.
+            let edited = self.call(Method::PATCH, &path, &[], message).await.map(|_| ());
+            match (&edited, pauses.next()) {
+                (Err(DiscordError::Gone { .. }), Some(pause)) => tokio::time::sleep(pause).await,
+                _ => return edited,
+            }
+        }
+    }
+
+    /// `message`, an object, is posted in the channel `channel_id`; once for each `nonce` in it.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn post_message(
+        &self,
+        channel_id: &str,
+        message: &Value,
+    ) -> Result<(), DiscordError> {
+        let path = ["channels", channel_id, "messages"];
+        self.call_as_bot(Method::POST, &path, message).await.map(|_| ())
+    }
+
+    /// Whether `user_id` is in the server `guild_id`, and we are.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn is_member(&self, guild_id: &str, user_id: &str) -> Result<bool, DiscordError> {
+        let path = ["guilds", guild_id, "members", user_id];
+        match self.call_as_bot(Method::GET, &path, &Value::Null).await {
+            Ok(_) => Ok(true),
+            // Unknown members and users.
+            Err(DiscordError::Rejected { code: 10_007 | 10_013, .. }) => Ok(false),
+            Err(DiscordError::Access { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bot as people mention it.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn bot_user_id(&self) -> Result<String, DiscordError> {
+        let said = self.call_as_bot(Method::GET, &["users", "@me"], &Value::Null).await?;
+        let id = said["id"].as_str().filter(|id| !id.is_empty()).map(str::to_string);
+        id.ok_or_else(|| DiscordError::Away { why: "it does not tell who the bot is".into() })
+    }
+
+    /// Where the gateway is, and how often a session may still be begun.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn gateway(&self) -> Result<BotGateway, DiscordError> {
+        let said = self.call_as_bot(Method::GET, &["gateway", "bot"], &Value::Null).await?;
+        serde_json::from_value(said).map_err(|error| DiscordError::Away {
+            why: format!("it does not tell where its gateway is: {error}"),
+        })
+    }
+
+    /// A WebSocket to the gateway at `url`, on which Discord will say hello.
+    ///
+    /// # Errors
+    /// [`DiscordError`]; a `url` that is not Discord's, for it would be told the token.
+    pub async fn open_gateway(&self, url: &str) -> Result<WebSocket, DiscordError> {
+        let away = |why: String| DiscordError::Away { why };
+        let mut url = Url::parse(url).map_err(|_| away("its gateway has no address".into()))?;
+        if !self.is_gateway(&url) {
+            return Err(away("its gateway is said to be elsewhere".into()));
+        }
+        url.set_query(Some(GATEWAY_QUERY));
+        self.http.web_socket(url.as_str()).await.map_err(|error| away(error.to_string()))
+    }
+
+    /// Whether `url` is of Discord's gateway, or of who stands for Discord on this machine.
+    fn is_gateway(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let sub = host.strip_suffix(GATEWAY_HOST);
+        let policy = self.http.policy();
+        sub.is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
+            || policy.lists(url)
+            || (policy.loopback && is_loopback(url))
     }
 
     /// The application's commands in the server `guild_id`, as Discord has them.
@@ -133,7 +242,7 @@ impl DiscordApi {
         method: Method,
         path: &[&str],
         headers: &[(&str, &str)],
-        body: &Value,
+        body: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Value, DiscordError> {
         let url = self.at(path);
         let mut called = Err(DiscordError::Limited { wait: Duration::ZERO });
@@ -174,8 +283,9 @@ fn judge(answer: Result<Answer, HttpError>) -> Result<Value, DiscordError> {
         (200..300, _) => Ok(said),
         (429, _) => Err(DiscordError::Limited { wait: wait(&answer, &said) }),
         (401, 0) => Err(DiscordError::Token),
-        // Unknown interactions, messages and webhooks; a webhook's token that has ended.
-        (_, 10_008 | 10_015 | 10_062 | 50_027) => Err(DiscordError::Gone { code }),
+        // Unknown interactions, messages and webhooks; an interaction that was answered; a webhook's token
+        // that has ended.
+        (_, 10_008 | 10_015 | 10_062 | 40_060 | 50_027) => Err(DiscordError::Gone { code }),
         (401, _) => Err(DiscordError::Token),
         (403, _) | (_, 10_004 | 50_001 | 50_013) => Err(DiscordError::Access { code }),
         (status @ 500.., _) => {
@@ -217,6 +327,19 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_is_discords_or_on_this_machine() {
+        let discords = api("https://discord.com/api/v10/").unwrap();
+        let is_gateway = |api: &DiscordApi, url: &str| api.is_gateway(&Url::parse(url).unwrap());
+        for url in ["wss://gateway.discord.gg", "wss://gateway-us-east1-b.discord.gg/"] {
+            assert!(is_gateway(&discords, url), "{url}");
+        }
+        for url in ["wss://evil-discord.gg", "wss://discord.gg.evil.test", "ws://127.0.0.1:9"] {
+            assert!(!is_gateway(&discords, url), "{url}");
+        }
+        assert!(is_gateway(&api("http://127.0.0.1:9/").unwrap(), "ws://127.0.0.1:8"));
+    }
+
+    #[test]
     fn no_part_of_an_address_is_another() {
         let api = api("https://discord.com/api/v10/").unwrap();
         assert_eq!(
@@ -232,7 +355,7 @@ mod tests {
             judge(Ok(Answer { status, headers: HeaderMap::new(), body })).unwrap_err()
         };
         let code = |code: u64| format!(r#"{{"code":{code}}}"#);
-        for gone in [10_008, 10_015, 10_062, 50_027] {
+        for gone in [10_008, 10_015, 10_062, 40_060, 50_027] {
             assert_eq!(of(404, &code(gone)), DiscordError::Gone { code: gone });
         }
         for access in [50_001, 50_013] {

@@ -9,25 +9,28 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use serenity::builder::{CreateInteractionResponse, CreateInteractionResponseMessage};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{DiscordApi, DiscordError};
-use super::inbound::{Inbound, Interaction, Wish};
+use super::inbound::{Inbound, Interaction, Said, Wish};
 use super::modal;
 use super::outbound::{Message, body};
 use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
-use crate::conversation::{Click, Invocation, Query, Way};
+use crate::conversation::{Address, Click, Invocation, Platform, Query, Speaker, Way};
 use crate::error::{Error, Refusal};
 
 /// How the inbox calls Discord.
 const PLATFORM: &str = "discord";
+
+/// How the inbox calls what was written to the bot alone, in no server.
+const ALONE: &str = "@me";
 
 /// The sub-command that takes a question in one's own words, and its option. A command of a portal of the
 /// same name goes first.
@@ -37,16 +40,26 @@ pub const QUESTION: &str = "question";
 /// What every way in from Discord leads to.
 pub struct Dispatcher {
     app: Arc<App>,
-    api: DiscordApi,
+    pub(super) api: DiscordApi,
     worker: Worker,
     /// The answers under way.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     answer_within: Duration,
 }
 
-/// Something to answer once, however often Discord delivers it: in the place of what `token` was answered.
+/// Something to answer once, however often Discord delivers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Errand {
+#[serde(untagged)]
+enum Errand {
+    /// The answer comes in the place of what the click was answered.
+    Clicked(Clicked),
+    /// The answer is posted.
+    Said(Said),
+}
+
+/// A click on a button, or a form that was filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Clicked {
     click: Click,
     token: String,
     /// Whether the words were filled into a form.
@@ -54,7 +67,7 @@ struct Errand {
     filled: bool,
 }
 
-impl Errand {
+impl Clicked {
     fn way(&self) -> Way {
         if self.filled { Way::Filled } else { Way::Button }
     }
@@ -104,6 +117,7 @@ impl Dispatcher {
             Inbound::Ping { .. } => return Err(Rejection::Stranger),
             // Discord tells whoever asked that there is no answer.
             Inbound::Ignored => return Ok(Bytes::from_static(b"{}")),
+            Inbound::Said(said) => return self.take_message(said).await,
             Inbound::Interaction(interaction) => *interaction,
         };
         if !is_ours(&interaction.application_id) || !self.serves(&interaction.speaker.tenant) {
@@ -111,7 +125,7 @@ impl Dispatcher {
         }
         let Interaction { id, token, speaker, address, wish, .. } = interaction;
         let click = |words| Click { speaker: speaker.clone(), address: address.clone(), words };
-        let errand = |words, filled| Errand { click: click(words), token: token.clone(), filled };
+        let clicked = |words, filled| Clicked { click: click(words), token: token.clone(), filled };
         match wish {
             Wish::Call { command, values } => Ok(match self.words(&command, &values) {
                 Ok(text) => self.answer_command(Invocation { speaker, address, text }, token).await,
@@ -123,12 +137,12 @@ impl Dispatcher {
             }
             Wish::Opening { words } => match self.app.form(&click(words.clone())) {
                 Ok(Some(form)) => Ok(modal::modal(&form)),
-                Ok(None) => self.take(id, errand(words, false), false).await,
+                Ok(None) => self.take(id, clicked(words, false), false).await,
                 Err(error) => Ok(Message::body(&error.into_reply())),
             },
-            Wish::Click { words, replaces } => self.take(id, errand(words, false), replaces).await,
+            Wish::Click { words, replaces } => self.take(id, clicked(words, false), replaces).await,
             Wish::Filled { command, values } => match self.words(&command, &values) {
-                Ok(words) => self.take(id, errand(words, true), false).await,
+                Ok(words) => self.take(id, clicked(words, true), false).await,
                 Err(error) => Ok(Message::body(&error.into_reply())),
             },
         }
@@ -170,22 +184,77 @@ impl Dispatcher {
     async fn take(
         self: &Arc<Self>,
         id: String,
-        errand: Errand,
+        clicked: Clicked,
         replaces: bool,
     ) -> Result<Bytes, Rejection> {
-        let tenant = errand.click.speaker.tenant.clone();
+        let tenant = clicked.click.speaker.tenant.clone();
+        let errand = Errand::Clicked(clicked);
         if let Some(delivery) = self.worker.take(tenant, id, &errand).await? {
             self.worker.work(self.clone(), delivery);
         }
         Ok(if replaces { body(&CreateInteractionResponse::Acknowledge) } else { later() })
     }
 
+    /// Takes a message, once; its answer follows in the background.
+    async fn take_message(self: &Arc<Self>, said: Said) -> Result<Bytes, Rejection> {
+        let tenant = match &said.guild_id {
+            Some(guild_id) if !self.serves(guild_id) => return Err(Rejection::Stranger),
+            Some(guild_id) => guild_id.clone(),
+            None => ALONE.to_string(),
+        };
+        let (id, errand) = (said.message_id.clone(), Errand::Said(said));
+        if let Some(delivery) = self.worker.take(tenant, id, &errand).await? {
+            self.worker.work(self.clone(), delivery);
+        }
+        Ok(Bytes::from_static(b"{}"))
+    }
+
+    /// Posts what `said` is answered, below it.
+    async fn answer_message(&self, said: Said) -> anyhow::Result<()> {
+        let Some(tenant) = self.server_of(&said).await? else {
+            tracing::warn!(
+                "somebody wrote to the bot who is in no server of `discord.guild_ids` of idp.yaml"
+            );
+            return Ok(());
+        };
+        let Said { message_id, channel_id, user_id, text, .. } = said;
+        let platform = Platform::Discord;
+        let address = Address {
+            platform,
+            tenant: tenant.clone(),
+            channel_id: channel_id.clone(),
+            channel_name: None,
+            thread: None,
+        };
+        let speaker = Speaker { platform, tenant, user_id };
+        let reply = self.app.answer(Way::Message, Invocation { speaker, address, text }).await;
+        let mut message = unflagged(serde_json::to_value(Message::of(&reply))?)?;
+        message["message_reference"] =
+            json!({ "message_id": message_id, "fail_if_not_exists": false });
+        // Discord posts it once, should it be sent again.
+        message["nonce"] = message_id.into();
+        message["enforce_nonce"] = true.into();
+        Ok(self.api.post_message(&channel_id, &message).await?)
+    }
+
+    /// The server in which `said` is answered: its own, or one that we serve and whoever wrote to the bot alone
+    /// is in. `None` for a stranger.
+    async fn server_of(&self, said: &Said) -> anyhow::Result<Option<String>> {
+        if let Some(guild_id) = &said.guild_id {
+            return Ok(Some(guild_id.clone()));
+        }
+        for guild_id in &self.app.settings.load_full().discord.guild_ids {
+            if self.api.is_member(guild_id, &said.user_id).await? {
+                return Ok(Some(guild_id.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// `message`, which was to answer the request, takes the place of what answered it.
     async fn edit(&self, token: &str, message: &[u8]) -> anyhow::Result<()> {
         let mut message: Value = serde_json::from_slice(message)?;
-        let mut data = message["data"].take();
-        // Who sees it was decided by what answered the request, and an edit cannot change it.
-        data.as_object_mut().context("the message has no data")?.remove("flags");
+        let data = unflagged(message["data"].take())?;
         Ok(self.api.edit_answer(token, &data).await?)
     }
 }
@@ -194,13 +263,26 @@ impl Answers for Dispatcher {
     async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
         let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
-        let reply = self.app.answer(errand.way(), errand.click.into()).await;
-        self.edit(&errand.token, &Message::body(&reply)).await
+        match errand {
+            Errand::Clicked(clicked) => {
+                let way = clicked.way();
+                let reply = self.app.answer(way, clicked.click.into()).await;
+                self.edit(&clicked.token, &Message::body(&reply)).await
+            }
+            Errand::Said(said) => self.answer_message(said).await,
+        }
     }
 
     fn is_passing(error: &anyhow::Error) -> bool {
         error.downcast_ref().is_some_and(DiscordError::is_passing)
     }
+}
+
+/// `message` without what says that one person alone sees it: that is decided by what answers a request, and
+/// nothing else can say it.
+fn unflagged(mut message: Value) -> anyhow::Result<Value> {
+    message.as_object_mut().context("the message is not an object")?.remove("flags");
+    Ok(message)
 }
 
 /// An answer follows, for whoever asked alone: whom it is for is not known yet, and cannot be changed then.

@@ -4,6 +4,7 @@
 //! only what cannot be read at all is `None`.
 //! Source: <https://docs.discord.com/developers/interactions/receiving-and-responding>
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::outbound::{ANSWER_PREFIX, FORM_PREFIX};
@@ -16,6 +17,8 @@ pub enum Inbound {
         application_id: String,
     },
     Interaction(Box<Interaction>),
+    /// Somebody mentioned the bot, or wrote to it alone.
+    Said(Said),
     /// Of bots, or of a kind that does not concern us.
     Ignored,
 }
@@ -31,6 +34,17 @@ pub struct Interaction {
     pub speaker: Speaker,
     pub address: Address,
     pub wish: Wish,
+}
+
+/// A message to the bot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    pub message_id: String,
+    pub channel_id: String,
+    /// `None`: it was written to the bot alone.
+    pub guild_id: Option<String>,
+    pub user_id: String,
+    pub text: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +63,11 @@ pub enum Wish {
 
 /// The body of an interaction: JSON.
 pub fn interaction(body: &[u8]) -> Option<Inbound> {
-    let body: Value = serde_json::from_slice(body).ok()?;
+    interaction_of(&serde_json::from_slice(body).ok()?)
+}
+
+/// An interaction, whichever way it came.
+pub fn interaction_of(body: &Value) -> Option<Inbound> {
     let kind = body["type"].as_u64()?;
     let application_id = text(&body["application_id"]).to_string();
     if kind == 1 {
@@ -62,7 +80,7 @@ pub fn interaction(body: &[u8]) -> Option<Inbound> {
     let is_bot = user["bot"] == true || user["system"] == true;
     let (id, token) = (text(&body["id"]), text(&body["token"]));
     let user_id = text(&user["id"]);
-    let Some(wish) = wish(kind, &body).filter(|_| !is_bot) else { return Some(Inbound::Ignored) };
+    let Some(wish) = wish(kind, body).filter(|_| !is_bot) else { return Some(Inbound::Ignored) };
     if [id, user_id].iter().any(|it| !is_id(it)) || token.is_empty() {
         return None;
     }
@@ -76,10 +94,40 @@ pub fn interaction(body: &[u8]) -> Option<Inbound> {
             tenant: tenant.clone(),
             user_id: user_id.to_string(),
         },
-        address: address(&body, tenant),
+        address: address(body, tenant),
         wish,
     };
     Some(Inbound::Interaction(Box::new(interaction)))
+}
+
+/// A message that somebody wrote; `bot_user_id` is the bot itself. A bot that answers bots never stops.
+///
+/// Source: <https://docs.discord.com/developers/resources/message#message-object>
+pub fn message(message: &Value, bot_user_id: &str) -> Inbound {
+    let author = &message["author"];
+    let is_of_a_person =
+        author["bot"] != true && author["system"] != true && message["webhook_id"].is_null();
+    // What people write, and what they answer to a message; the rest is Discord's own: joins, pins.
+    let is_written = matches!(message["type"].as_u64(), Some(0 | 19));
+    let (id, channel_id) = (text(&message["id"]), text(&message["channel_id"]));
+    let user_id = text(&author["id"]);
+    let guild_id = message["guild_id"].as_str();
+    let mentioned = message["mentions"].as_array().into_iter().flatten();
+    let is_to_us = guild_id.is_none() || mentioned.into_iter().any(|it| it["id"] == bot_user_id);
+    let is_complete = [id, channel_id, user_id].into_iter().all(is_id);
+    if !is_of_a_person || !is_written || !is_to_us || !is_complete || user_id == bot_user_id {
+        return Inbound::Ignored;
+    }
+    let said = [format!("<@{bot_user_id}>"), format!("<@!{bot_user_id}>")]
+        .iter()
+        .fold(value(&message["content"]), |said, mention| said.replace(mention, " "));
+    Inbound::Said(Said {
+        message_id: id.to_string(),
+        channel_id: channel_id.to_string(),
+        guild_id: guild_id.map(str::to_string),
+        user_id: user_id.to_string(),
+        text: said.trim().to_string(),
+    })
 }
 
 /// `None` where it does not concern us.
@@ -270,6 +318,44 @@ mod tests {
         let Address { channel_id, channel_name, thread, tenant, .. } = it.address;
         assert_eq!((channel_id.as_str(), channel_name, thread.as_deref()), ("3", None, Some("9")));
         assert_eq!((tenant.as_str(), it.speaker.user_id.as_str()), ("2", "4"));
+    }
+
+    #[test]
+    fn a_message_to_the_bot_is_its_words_and_every_other_is_ignored() {
+        let heard = |more: Value| {
+            let mut said = json!({
+                "id": "10", "channel_id": "3", "guild_id": "2", "type": 0,
+                "author": { "id": "4" }, "mentions": [{ "id": "1" }], "content": "<@1> owner ledger",
+            });
+            said.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            message(&said, "1")
+        };
+        let said = Said {
+            message_id: "10".into(),
+            channel_id: "3".into(),
+            guild_id: Some("2".into()),
+            user_id: "4".into(),
+            text: "owner ledger".into(),
+        };
+        assert_eq!(heard(json!({})), Inbound::Said(said.clone()));
+        assert_eq!(heard(json!({ "type": 19 })), Inbound::Said(said.clone()));
+        let alone = json!({ "guild_id": null, "mentions": [], "content": "owner ledger" });
+        assert_eq!(heard(alone), Inbound::Said(Said { guild_id: None, ..said }));
+        for other in [
+            json!({ "author": { "id": "4", "bot": true } }),
+            json!({ "author": { "id": "4", "system": true } }),
+            json!({ "author": { "id": "1" } }),
+            json!({ "author": {} }),
+            json!({ "webhook_id": "7" }),
+            json!({ "mentions": [] }),
+            json!({ "mentions": null }),
+            json!({ "mentions": [{ "id": "5" }] }),
+            json!({ "type": 7 }),
+            json!({ "type": null }),
+            json!({ "id": "x" }),
+        ] {
+            assert_eq!(heard(other.clone()), Inbound::Ignored, "{other}");
+        }
     }
 
     #[test]

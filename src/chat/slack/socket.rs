@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::{SinkExt, StreamExt};
-use rand::Rng;
 use secrecy::SecretString;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -28,14 +27,14 @@ use tokio_util::task::TaskTracker;
 use super::client::SlackError;
 use super::dispatcher::Dispatcher;
 use super::inbound::{self, Inbound};
-use crate::chat::Rejection;
+use crate::chat::{Rejection, backoff};
 use crate::integrations::http::web_socket::WebSocket;
 
 /// Connections that stand at any time. Slack allows ten, for all processes together.
 const CONNECTIONS: usize = 2;
 
-/// The longest pause between two tries to connect.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest that we wait because Slack asked for it.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
@@ -303,7 +302,7 @@ impl Pauses {
             Leaving::Asked => Next::OpenAfter(Duration::ZERO),
             Leaving::Crowded => Next::OpenAfter(self.crowded),
             Leaving::Disabled => Next::Stop,
-            Leaving::Broken => Next::OpenAfter(self.backed_off(failures)),
+            Leaving::Broken => Next::OpenAfter(backoff::after(failures, self.retry)),
         }
     }
 
@@ -311,17 +310,10 @@ impl Pauses {
         match error.downcast_ref() {
             Some(SlackError::Token { .. }) => Next::Stop,
             Some(SlackError::Limited { wait }) => {
-                Next::OpenAfter(self.backed_off(failures).max(*wait).min(PAUSE_MAX))
+                Next::OpenAfter(backoff::after(failures, self.retry).max(*wait).min(WAIT_MAX))
             }
-            _ => Next::OpenAfter(self.backed_off(failures)),
+            _ => Next::OpenAfter(backoff::after(failures, self.retry)),
         }
-    }
-
-    /// Twice as long after each of `failures`, and up to half of it less, so that processes do not come all at once.
-    fn backed_off(&self, failures: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-        let pause = self.retry.saturating_mul(doubled).min(PAUSE_MAX);
-        pause.mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 }
 
@@ -390,16 +382,6 @@ mod tests {
         }
         assert_eq!(of("too_many_websockets"), Next::OpenAfter(Duration::from_secs(60)));
         assert_eq!(of("link_disabled"), Next::Stop);
-    }
-
-    #[test]
-    fn a_failure_is_followed_by_a_longer_pause_each_time_and_never_by_an_endless_one() {
-        let pauses = Pauses::default();
-        for (failures, whole) in [(1, 1), (2, 2), (4, 8), (7, 60), (100, 60), (u32::MAX, 60)] {
-            let pause = pauses.backed_off(failures);
-            let whole = Duration::from_secs(whole);
-            assert!(whole / 2 <= pause && pause <= whole, "{failures}: {pause:?}");
-        }
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Client {
         method: Method,
         url: &str,
         headers: &[(&str, &str)],
-        body: &(impl serde::Serialize + Sync),
+        body: &(impl serde::Serialize + Sync + ?Sized),
     ) -> Result<Answer, HttpError> {
         let (url, reach) = self.judge(url)?;
         let headers = header_map(&url, headers)?;
