@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+/// Connections, each with what it is to.
+pub type Links = Vec<(&'static str, Link)>;
+
 /// Shared between who keeps the connection and who tells of it. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Link(Arc<Mutex<Standing>>);

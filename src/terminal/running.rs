@@ -27,7 +27,7 @@ use crate::catalog::{Catalog, EntityRef, Snapshot};
 use crate::chat::discord;
 use crate::chat::discord::client::DiscordApi;
 use crate::chat::discord::gateway::{self, Gateway};
-use crate::chat::link::Link;
+use crate::chat::link::{Link, Links};
 use crate::chat::slack::client::SlackApi;
 use crate::chat::slack::dispatcher::Dispatcher;
 use crate::chat::slack::socket::SocketMode;
@@ -275,12 +275,12 @@ impl Running {
     /// # Errors
     /// A secret or key that anybody could sign with; an address of a platform's API that is not the platform's.
     pub fn web(&self) -> anyhow::Result<Web> {
-        let (slack, mut links) = (self.slack()?, Vec::new());
-        let discord = self.discord(&mut links)?;
+        let mut links = Links::new();
+        let (slack, discord) = (self.slack(&mut links)?, self.discord(&mut links)?);
         Ok(Web { app: self.app.clone(), slack, discord, links })
     }
 
-    fn slack(&self) -> anyhow::Result<Option<Arc<Slack>>> {
+    fn slack(&self, links: &mut Links) -> anyhow::Result<Option<Arc<Slack>>> {
         let config = &self.config.slack;
         if config.signing_secret.is_none() && config.app_token.is_none() {
             return Ok(None);
@@ -292,17 +292,16 @@ impl Running {
         let routes = |secret| Slack::new(secret, dispatcher.clone());
         let slack = config.signing_secret.as_ref().map(routes).transpose()?.map(Arc::new);
         if let Some(app_token) = &config.app_token {
-            let socket_mode = SocketMode::new(dispatcher.clone(), app_token.clone());
+            let link = Link::default();
+            links.push(("slack_socket_mode", link.clone()));
+            let socket_mode = SocketMode::new(dispatcher.clone(), app_token.clone(), link);
             self.tasks.spawn(socket_mode.run(self.stop.clone()));
         }
         self.tasks.spawn(dispatcher.keep(self.stop.clone()));
         Ok(slack)
     }
 
-    fn discord(
-        &self,
-        links: &mut Vec<(&'static str, Link)>,
-    ) -> anyhow::Result<Option<Arc<Discord>>> {
+    fn discord(&self, links: &mut Links) -> anyhow::Result<Option<Arc<Discord>>> {
         let config = &self.config.discord;
         let Some(id) = &config.application_id else { return Ok(None) };
         let settings = self.app.settings.load();

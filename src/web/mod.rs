@@ -16,7 +16,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::app::App;
-use crate::chat::link::Link;
+use crate::chat::link::Links;
 
 /// The largest request; those of the platforms are far smaller.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -29,8 +29,8 @@ pub struct Web {
     pub slack: Option<Arc<slack::Slack>>,
     /// `None`: Discord's route answers 404.
     pub discord: Option<Arc<discord::Discord>>,
-    /// The connections that this process keeps, by what they are to.
-    pub links: Vec<(&'static str, Link)>,
+    /// The connections that this process keeps.
+    pub links: Links,
 }
 
 pub fn router(web: Web) -> Router {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use idp::chat::link::{Link, Standing};
 use idp::chat::slack::socket::{Pauses, SocketMode};
 use idp::integrations::http::{Client, Policy};
 use rand::Rng;
@@ -25,7 +26,7 @@ use crate::world::{TEAM, World, mention};
 const CLOSES_AFTER: Duration = Duration::from_secs(2);
 
 fn pauses() -> Pauses {
-    Pauses { retry: Duration::from_millis(20), ..Pauses::default() }
+    Pauses { retry: Duration::from_millis(20), lived: Duration::ZERO, ..Pauses::default() }
 }
 
 /// Slack's end of Socket Mode.
@@ -183,17 +184,31 @@ struct Heard {
     sockets: Arc<Sockets>,
     stop: CancellationToken,
     running: JoinHandle<()>,
+    link: Link,
+}
+
+impl Heard {
+    /// What a person must mend, once it is told.
+    async fn is_down(&self) -> String {
+        let down = |it: &Standing| matches!(it, Standing::Down { .. });
+        let told = until("it is told", async || self.link.standing(), down).await;
+        let Standing::Down { mend } = told else { unreachable!() };
+        mend
+    }
 }
 
 /// A world that is heard by Socket Mode, with both connections standing.
 async fn heard(pauses: Pauses) -> Heard {
     let world = World::new().await;
     let sockets = Sockets::of(&world).await;
-    let socket_mode = SocketMode::new(world.dispatcher.clone(), "xapp-of-the-world".into());
+    let link = Link::default();
+    let socket_mode =
+        SocketMode::new(world.dispatcher.clone(), "xapp-of-the-world".into(), link.clone());
     let stop = CancellationToken::new();
     let running = tokio::spawn(socket_mode.pausing(pauses).run(stop.clone()));
     sockets.stands(2).await;
-    Heard { world, sockets, stop, running }
+    assert_eq!(link.standing(), Standing::Up);
+    Heard { world, sockets, stop, running, link }
 }
 
 fn envelope(id: &str, kind: &str, payload: Value) -> Value {
@@ -280,7 +295,7 @@ async fn a_form_that_is_wrong_is_told_so_on_its_acknowledgement() {
 #[tokio::test]
 async fn a_new_connection_stands_before_the_old_one_goes() {
     for reason in ["warning", "refresh_requested"] {
-        let Heard { world, sockets, stop, running } = heard(pauses()).await;
+        let Heard { world, sockets, stop, running, .. } = heard(pauses()).await;
         sockets.refreshes(reason);
         sockets.stands(2).await;
         assert_eq!(sockets.open.lock().unwrap().len(), 3, "{reason}: the old one still hears");
@@ -310,21 +325,43 @@ async fn where_there_are_too_many_connections_no_other_is_opened_at_once() {
 }
 
 #[tokio::test]
-async fn a_link_that_was_switched_off_ends_it() {
-    let Heard { world, sockets, running, .. } = heard(pauses()).await;
+async fn a_link_that_was_switched_off_is_told_and_tried_again_later() {
+    let heard_one = heard(pauses()).await;
+    heard_one.sockets.refreshes("link_disabled");
+    heard_one.sockets.refreshes("link_disabled");
+    assert!(heard_one.is_down().await.contains("Socket Mode is off"));
+    heard_one.sockets.closes().await;
+    let opened = heard_one.world.fake.moods.sockets_opened.load(Ordering::SeqCst);
+    assert_eq!(opened, 2, "and nothing is opened");
+    // Somebody has switched it on again by the next time.
+    let Heard { sockets, link, .. } =
+        heard(Pauses { mend: Duration::from_millis(20), ..pauses() }).await;
     sockets.refreshes("link_disabled");
-    running.await.unwrap();
-    sockets.closes().await;
-    assert_eq!(world.fake.moods.sockets_opened.load(Ordering::SeqCst), 2, "and nothing is opened");
+    sockets.refreshes("link_disabled");
+    sockets.opens(4).await;
+    until("up again", async || link.standing(), |it| *it == Standing::Up).await;
 }
 
 #[tokio::test]
-async fn a_token_that_slack_does_not_take_ends_it() {
-    let world = World::new().await;
-    *world.fake.moods.socket.lock().unwrap() = json!({ "ok": false, "error": "invalid_auth" });
-    let socket_mode = SocketMode::new(world.dispatcher.clone(), "xapp-of-nobody".into());
-    socket_mode.pausing(pauses()).run(CancellationToken::new()).await;
-    assert_eq!(world.fake.moods.sockets_opened.load(Ordering::SeqCst), 1);
+async fn a_token_that_slack_does_not_take_is_told_and_tried_again_later() {
+    for (mend, word) in [(Duration::from_secs(3_600), "once"), (Duration::ZERO, "again")] {
+        let world = World::new().await;
+        *world.fake.moods.socket.lock().unwrap() = json!({ "ok": false, "error": "invalid_auth" });
+        let link = Link::default();
+        let socket_mode =
+            SocketMode::new(world.dispatcher.clone(), "xapp-of-nobody".into(), link.clone());
+        let running =
+            tokio::spawn(socket_mode.pausing(Pauses { mend, ..pauses() }).run(world.stop.clone()));
+        let down = |it: &Standing| matches!(it, Standing::Down { .. });
+        until("told", async || link.standing(), down).await;
+        let asked = async || world.fake.moods.sockets_opened.load(Ordering::SeqCst);
+        match word {
+            "once" => assert_eq!(asked().await, 1),
+            _ => drop(until("asked again", asked, |it| *it > 1).await),
+        }
+        world.stop.cancel();
+        running.await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -351,7 +388,8 @@ async fn a_slack_that_is_away_is_tried_again() {
     let sockets = Sockets::of(&world).await;
     let url = world.fake.moods.socket.lock().unwrap().clone();
     *world.fake.moods.socket.lock().unwrap() = json!({ "ok": false, "error": "internal_error" });
-    let socket_mode = SocketMode::new(world.dispatcher.clone(), "xapp-of-the-world".into());
+    let link = Link::default();
+    let socket_mode = SocketMode::new(world.dispatcher.clone(), "xapp-of-the-world".into(), link);
     tokio::spawn(socket_mode.pausing(pauses()).run(world.stop.clone()));
     let asked = async || world.fake.moods.sockets_opened.load(Ordering::SeqCst);
     until("asked again", asked, |it| *it > 2).await;
@@ -361,7 +399,7 @@ async fn a_slack_that_is_away_is_tried_again() {
 
 #[tokio::test]
 async fn what_is_under_way_is_acknowledged_before_it_stops() {
-    let Heard { world, sockets, stop, running } = heard(pauses()).await;
+    let Heard { world, sockets, stop, running, .. } = heard(pauses()).await;
     let mut holder = world.fresh.pool.begin().await.unwrap();
     let hold = "lock table idp.change in access exclusive mode";
     sqlx::query(hold).execute(&mut *holder).await.unwrap();
@@ -381,7 +419,7 @@ async fn what_is_under_way_is_acknowledged_before_it_stops() {
 #[tokio::test]
 async fn no_click_is_lost_or_handled_twice_while_connections_are_refreshed() {
     let refreshes = at_full(1_000).max(50);
-    let Heard { world, sockets, stop, running } = heard(pauses()).await;
+    let Heard { world, sockets, stop, running, .. } = heard(pauses()).await;
     let (world, done) = (Arc::new(world), CancellationToken::new());
     let clicking = tokio::spawn(clicks(world.clone(), sockets.clone(), done.clone()));
     for number in 0..refreshes {

@@ -27,11 +27,17 @@ use tokio_util::task::TaskTracker;
 use super::client::SlackError;
 use super::dispatcher::Dispatcher;
 use super::inbound::{self, Inbound};
+use crate::chat::link::{Link, Standing};
 use crate::chat::{Rejection, backoff};
 use crate::integrations::http::web_socket::WebSocket;
 
 /// Connections that stand at any time. Slack allows ten, for all processes together.
 const CONNECTIONS: usize = 2;
+
+/// What ends Socket Mode until somebody does it.
+const MEND: &str = "Socket Mode is off for the app, or SLACK_APP_TOKEN is not valid. Switch it on at \
+                    https://api.slack.com/apps, which is noticed within ten minutes; or make a new token, and \
+                    restart idp with it";
 
 /// The longest that we wait because Slack asked for it.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -47,8 +53,12 @@ pub struct Pauses {
     pub silence: Duration,
     /// Before the second try to connect; the next is twice as long, and so on.
     pub retry: Duration,
+    /// A connection that stood for less counts as a failure.
+    pub lived: Duration,
     /// When there are too many connections, of whichever process.
     pub crowded: Duration,
+    /// When a person must mend something first.
+    pub mend: Duration,
     /// How long a connection that was asked to leave hears on, and how long acknowledgements may take at the end.
     pub leave: Duration,
 }
@@ -60,7 +70,9 @@ impl Default for Pauses {
             ping: Duration::from_secs(10),
             silence: Duration::from_secs(30),
             retry: Duration::from_secs(1),
+            lived: Duration::from_secs(10),
             crowded: Duration::from_secs(60),
+            mend: Duration::from_secs(600),
             leave: Duration::from_secs(15),
         }
     }
@@ -71,6 +83,7 @@ pub struct SocketMode {
     dispatcher: Arc<Dispatcher>,
     app_token: SecretString,
     pauses: Pauses,
+    link: Link,
     connections: TaskTracker,
 }
 
@@ -89,8 +102,8 @@ enum Leaving {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     OpenAfter(Duration),
-    /// No connection will stand until a person mends it.
-    Stop,
+    /// No connection will stand until a person has mended something; only they know when.
+    Mend,
 }
 
 /// A message of Slack's.
@@ -107,28 +120,21 @@ enum Frame {
 }
 
 impl SocketMode {
-    /// `app_token` begins with `xapp-` and has the scope `connections:write`.
-    pub fn new(dispatcher: Arc<Dispatcher>, app_token: SecretString) -> SocketMode {
-        SocketMode {
-            dispatcher,
-            app_token,
-            pauses: Pauses::default(),
-            connections: TaskTracker::new(),
-        }
+    /// `app_token` begins with `xapp-` and has the scope `connections:write`; `link` is told how the connections are.
+    pub fn new(dispatcher: Arc<Dispatcher>, app_token: SecretString, link: Link) -> SocketMode {
+        let (pauses, connections) = (Pauses::default(), TaskTracker::new());
+        SocketMode { dispatcher, app_token, pauses, link, connections }
     }
 
     pub fn pausing(self, pauses: Pauses) -> SocketMode {
         SocketMode { pauses, ..self }
     }
 
-    /// Hears Slack until `stop`; what was taken in by then is acknowledged.
-    ///
-    /// Returns before `stop` only when a person must mend something; the log says what.
+    /// Hears Slack until `stop`; what was taken in by then is acknowledged. What a person must mend is in the
+    /// log and told to the [`Link`].
     pub async fn run(self, stop: CancellationToken) {
-        let stop = stop.child_token();
         let keeper = Arc::new(self);
         keeper.clone().keep(&stop).await;
-        stop.cancel();
         keeper.connections.close();
         keeper.connections.wait().await;
         gauge(0);
@@ -142,16 +148,17 @@ impl SocketMode {
             gauge(standing);
             let next = tokio::select! {
                 () = stop.cancelled() => return,
-                Some(leaving) = left.recv() => {
+                Some((leaving, lived)) = left.recv() => {
                     standing -= 1;
-                    failures = if leaving == Leaving::Broken { failures + 1 } else { 0 };
+                    failures = if lived { 0 } else { failures + 1 };
                     self.pauses.after(leaving, failures)
                 }
                 () = sleep_until(open_at), if standing < CONNECTIONS => {
                     let Some(opened) = stop.run_until_cancelled(self.open()).await else { return };
                     match opened {
                         Ok(Ok(socket)) => {
-                            (standing, failures) = (standing + 1, 0);
+                            standing += 1;
+                            self.link.set(Standing::Up);
                             let stand = self.clone().stand(socket, leave.clone(), stop.clone());
                             self.connections.spawn(stand);
                             continue;
@@ -169,13 +176,10 @@ impl SocketMode {
             };
             match next {
                 Next::OpenAfter(pause) => open_at = open_at.max(Instant::now() + pause),
-                Next::Stop => {
-                    tracing::error!(
-                        "Slack is not heard any more: Socket Mode is off for the app, or SLACK_APP_TOKEN \
-                         is not valid. Switch it on, or make a new token, at https://api.slack.com/apps, \
-                         then restart idp"
-                    );
-                    return;
+                Next::Mend => {
+                    open_at = Instant::now() + self.pauses.mend;
+                    tracing::error!("Slack is not heard any more: {MEND}");
+                    self.link.set(Standing::Down { mend: MEND.into() });
                 }
             }
         }
@@ -201,13 +205,18 @@ impl SocketMode {
         }
     }
 
-    /// Hears what comes until the connection is no more, and tells `leave` once that it does not stand.
+    /// Hears what comes until the connection is no more, and tells `leave` once that it does not stand, and
+    /// whether it stood long enough to count.
     async fn stand(
         self: Arc<Self>,
         mut socket: WebSocket,
-        leave: UnboundedSender<Leaving>,
+        leave: UnboundedSender<(Leaving, bool)>,
         stop: CancellationToken,
     ) {
+        let stood_at = Instant::now();
+        let tell = |leaving| {
+            let _ = leave.send((leaving, stood_at.elapsed() >= self.pauses.lived));
+        };
         let (ack, mut acks) = unbounded_channel();
         let mut pings = interval(self.pauses.ping);
         let mut heard_at = Instant::now();
@@ -228,7 +237,7 @@ impl SocketMode {
                         Some(Ok(Message::Text(text))) => {
                             if let Some(leaving) = self.hear(&text, &ack) && asked_at.is_none() {
                                 asked_at = Some(heard_at);
-                                let _ = leave.send(leaving);
+                                tell(leaving);
                             }
                             None
                         }
@@ -244,7 +253,7 @@ impl SocketMode {
         };
         if let (Some(why), None) = (&why, asked_at) {
             tracing::warn!(why, "a connection to Slack broke");
-            let _ = leave.send(Leaving::Broken);
+            tell(Leaving::Broken);
         }
         drop(ack);
         if why.is_none() {
@@ -299,16 +308,18 @@ impl Pauses {
     /// What follows when a connection does not stand any more; `failures` in a row, this one counted.
     fn after(&self, leaving: Leaving, failures: u32) -> Next {
         match leaving {
-            Leaving::Asked => Next::OpenAfter(Duration::ZERO),
+            Leaving::Asked if failures == 0 => Next::OpenAfter(Duration::ZERO),
             Leaving::Crowded => Next::OpenAfter(self.crowded),
-            Leaving::Disabled => Next::Stop,
-            Leaving::Broken => Next::OpenAfter(backoff::after(failures, self.retry)),
+            Leaving::Disabled => Next::Mend,
+            Leaving::Asked | Leaving::Broken => {
+                Next::OpenAfter(backoff::after(failures, self.retry))
+            }
         }
     }
 
     fn after_error(&self, error: &anyhow::Error, failures: u32) -> Next {
         match error.downcast_ref() {
-            Some(SlackError::Token { .. }) => Next::Stop,
+            Some(SlackError::Token { .. }) => Next::Mend,
             Some(SlackError::Limited { wait }) => {
                 Next::OpenAfter(backoff::after(failures, self.retry).max(*wait).min(WAIT_MAX))
             }
@@ -381,16 +392,30 @@ mod tests {
             assert_eq!(of(reason), Next::OpenAfter(Duration::ZERO), "{reason}");
         }
         assert_eq!(of("too_many_websockets"), Next::OpenAfter(Duration::from_secs(60)));
-        assert_eq!(of("link_disabled"), Next::Stop);
+        assert_eq!(of("link_disabled"), Next::Mend);
     }
 
     #[test]
-    fn a_token_that_is_not_valid_is_tried_once() {
+    fn who_says_hello_and_is_gone_again_is_tried_less_and_less_often() {
+        let pauses = Pauses::default();
+        let of = |leaving, failures| match pauses.after(leaving, failures) {
+            Next::OpenAfter(pause) => pause,
+            Next::Mend => panic!("nobody need mend it"),
+        };
+        for leaving in [Leaving::Asked, Leaving::Broken] {
+            assert!(of(leaving, 1) <= Duration::from_secs(1), "{leaving:?}");
+            assert!(of(leaving, 5) >= Duration::from_secs(8), "{leaving:?}");
+        }
+        assert_eq!(of(Leaving::Asked, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_token_that_is_not_valid_is_a_persons_to_mend() {
         let pauses = Pauses::default();
         let token = SlackError::Token { code: "invalid_auth".into() };
-        assert_eq!(pauses.after_error(&token.into(), 1), Next::Stop);
+        assert_eq!(pauses.after_error(&token.into(), 1), Next::Mend);
         let away = SlackError::Away { why: "x".into() };
-        assert_ne!(pauses.after_error(&away.into(), 1), Next::Stop);
+        assert_ne!(pauses.after_error(&away.into(), 1), Next::Mend);
     }
 
     #[test]
