@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Links, Object, Permit, Person, Verb};
+use crate::catalog::snapshot::Unread;
 use crate::catalog::{Catalog, Snapshot};
 use crate::commands::completion::{self, Completions};
 use crate::commands::flow::{self, Means};
@@ -177,8 +178,19 @@ impl App {
         heard.permit(Verb::Read).map(complete).unwrap_or_default()
     }
 
-    fn heard(&self, way: Way, speaker: &Speaker) -> Heard {
+    /// What questions are answered from.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         let snapshot = self.catalog.snapshot();
+        match snapshot.why_unread() {
+            Some(Unread::NoImport) if self.settings.load().sources.is_empty() => {
+                Arc::new(Snapshot::unread(Unread::NoSources))
+            }
+            _ => snapshot,
+        }
+    }
+
+    fn heard(&self, way: Way, speaker: &Speaker) -> Heard {
+        let snapshot = self.snapshot();
         let person = Person::of(speaker, &self.links, &snapshot);
         let (commands, settings) = (self.commands.load_full(), self.settings.load_full());
         Heard { way, snapshot, commands, settings, person }

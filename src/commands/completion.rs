@@ -184,6 +184,7 @@ fn fits(word: &str, begun: &str) -> bool {
 mod tests {
     use super::*;
     use crate::access::authority::permitted;
+    use crate::catalog::snapshot::Unread;
     use crate::catalog::{EntityRef, Place, StoredEntity};
 
     fn entity(reference: &str, spec: &str) -> StoredEntity {
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_word_at_the_cursor_is_replaced() {
-        let start = |typed| complete(&Snapshot::unread(), typed).start;
+        let start = |typed| complete(&Snapshot::unread(Unread::NoAnswer), typed).start;
         assert_eq!((start(""), start("own"), start("owner pay"), start("owner ")), (0, 0, 6, 6));
     }
 }

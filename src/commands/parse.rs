@@ -431,8 +431,8 @@ fn unknown(commands: &CommandSet, snapshot: &Snapshot, text: &str, words: &[Word
         };
     }
     let name = joined(words);
-    if words.len() <= NAME_WORDS_MAX && !snapshot.is_read() {
-        return unread();
+    if let Some(why) = snapshot.why_unread().filter(|_| words.len() <= NAME_WORDS_MAX) {
+        return unread(why);
     }
     if let (1, Some(alike)) = (words.len(), snapshot.confusable_with(&name)) {
         return looks_alike("entity", &name, alike);

@@ -6,7 +6,7 @@ use super::lookups::BuiltIn;
 use super::parse::{Call, missing, shortened};
 
 use crate::access::{Permit, Person};
-use crate::catalog::snapshot::{Filter, Resolution};
+use crate::catalog::snapshot::{Filter, Resolution, Unread};
 use crate::catalog::{Entity, Snapshot};
 use crate::conversation::Address;
 use crate::error::Refusal;
@@ -41,8 +41,8 @@ impl<'a> Question<'a> {
         address: &'a Address,
     ) -> Result<Question<'a>, Refusal> {
         permit.assert_for(call.command.lookup.verb());
-        if !snapshot.is_read() && needs_catalog(call.command) {
-            return Err(unread());
+        if let Some(why) = snapshot.why_unread().filter(|_| needs_catalog(call.command)) {
+            return Err(unread(why));
         }
         let mut question = Question {
             commands,
@@ -179,13 +179,15 @@ fn needs_catalog(command: &Command) -> bool {
 }
 
 /// Before the catalog was read nobody knows what there is not.
-pub fn unread() -> Refusal {
-    Refusal::Unavailable {
-        what: "The catalog".into(),
-        why: "its database has not answered since idp started, and there is no copy of it here"
-            .into(),
-        next: "Try again in a minute.".into(),
-    }
+pub fn unread(why: Unread) -> Refusal {
+    let next = match why {
+        Unread::NoAnswer => "Try again in a minute.",
+        Unread::NoImport => {
+            "Try again in a minute; `idp catalog problems` tells of sources that cannot be read."
+        }
+        Unread::NoSources => "Add one under `sources`.",
+    };
+    Refusal::Unavailable { what: "The catalog".into(), why: why.why().into(), next: next.into() }
 }
 
 /// A name written with letters of another script is more likely a trap than a slip: nothing is offered to click.

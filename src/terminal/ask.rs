@@ -9,6 +9,7 @@ use super::render;
 use super::running::{NoCatalog, Running, WithoutCatalog};
 use super::setup::{self, Usage};
 use crate::catalog::EntityRef;
+use crate::catalog::snapshot::Unread;
 use crate::chat::slack;
 use crate::commands::resolve;
 use crate::config::Config;
@@ -23,7 +24,7 @@ pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<Exi
         Err(error) => {
             // A program gets its refusal, a person the reason.
             if error.is::<NoCatalog>() && ask.format != AnswerFormat::Text {
-                print(ask.format, &resolve::unread().to_reply())?;
+                print(ask.format, &resolve::unread(Unread::NoAnswer).to_reply())?;
             }
             return Err(error);
         }

@@ -21,7 +21,7 @@ use super::setup;
 use crate::access;
 use crate::app::App;
 use crate::catalog::flow::{self, Refresh};
-use crate::catalog::snapshot::disk;
+use crate::catalog::snapshot::{Unread, disk};
 use crate::catalog::sources::Source;
 use crate::catalog::{Catalog, EntityRef, Snapshot};
 use crate::chat::discord;
@@ -84,7 +84,7 @@ impl Running {
         let database = setup::database(config, install);
         let aliases = portal.settings.alias_list();
         let http = setup::http_client(&portal.settings);
-        let nothing = Catalog::new(Snapshot::unread());
+        let nothing = Catalog::new(Snapshot::unread(Unread::NoAnswer));
         let (db, catalog) = match connect(&database).await {
             Ok(db) => (Some(db), nothing),
             Err(error) => match copy_on_disk(config) {
@@ -254,7 +254,7 @@ impl Running {
     /// Waits until there is a catalog to answer from: one that was recalled, or else the database's, as
     /// long as there is patience.
     pub async fn answerable(&self) {
-        if self.app.catalog.snapshot().is_read() {
+        if self.app.catalog.snapshot().why_unread().is_none() {
             return;
         }
         let before = self.app.catalog.confirmed_at();

@@ -36,19 +36,25 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// 200 as soon as questions get answers, be it from the copy on disk; 503 before. A connection that is down does not
+/// 200 as soon as questions get answers, be it from the copy on disk; 503 before, and why. A connection that is down does not
 /// make it 503: what comes in another way is answered, and a restart mends nothing.
 pub async fn readyz(State(web): State<Web>) -> (StatusCode, Json<Value>) {
     let catalog = &web.app.catalog;
-    let snapshot = catalog.snapshot();
+    let snapshot = web.app.snapshot();
     let has_database = web.app.db.load().is_some();
     let age_s = catalog.age_s(now());
     let is_confirmed = has_database && age_s.is_none();
-    let is_ready = is_confirmed || !snapshot.is_empty();
+    let reason = match snapshot.why_unread() {
+        Some(why) => Some(why.why()),
+        None if is_confirmed || !snapshot.is_empty() => None,
+        None => Some("the database does not answer, and the copy on disk is empty"),
+    };
+    let is_ready = reason.is_none();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let links = web.links.iter().map(|(name, link)| (name.to_string(), json!(link.standing())));
     let said = json!({
         "ready": is_ready,
+        "reason": reason,
         "database": if is_confirmed { "up" } else { "down" },
         "catalog": {
             "entities": snapshot.len(),

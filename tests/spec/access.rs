@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idp::access::{Authority, Links, Terms, flow};
+use idp::catalog::snapshot::Unread;
 use idp::catalog::{Catalog, Snapshot};
 use idp::chat::ANSWER_WITHIN;
 use idp::conversation::{Platform, Speaker};
@@ -236,7 +237,7 @@ async fn every_process_hears_of_a_link_and_each_change_has_a_generation_of_its_o
     let following = tokio::spawn(following);
     let disk = tempfile::tempdir().unwrap();
     let never = Duration::from_secs(3_600);
-    let catalog = Catalog::new(Snapshot::unread());
+    let catalog = Catalog::new(Snapshot::unread(Unread::NoAnswer));
     let (_aliases, told) = watch::channel(Vec::new());
     let copy = disk.path().join("copy");
     let hearing =

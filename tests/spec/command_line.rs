@@ -15,7 +15,8 @@ pub struct CommandLine {
     pub dir: TempDir,
     /// `None`: the private one.
     database_url: Option<String>,
-    _database: Option<Fresh>,
+    /// That of `database_url`, where it is the test's own.
+    pub database: Option<Fresh>,
 }
 
 const CATALOG: &str = "\
@@ -66,7 +67,7 @@ impl CommandLine {
 
     fn with(database_url: Option<String>, database: Option<Fresh>) -> CommandLine {
         let dir = tempfile::tempdir().unwrap();
-        let it = CommandLine { dir, database_url, _database: database };
+        let it = CommandLine { dir, database_url, database };
         it.set("");
         it.write("portal/catalog/all.yaml", CATALOG);
         it

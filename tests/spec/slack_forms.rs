@@ -2,6 +2,7 @@
 
 use idp::access::{Authority, Links, Object, Person};
 use idp::catalog::Snapshot;
+use idp::catalog::snapshot::Unread;
 use idp::chat::slack::modal::{self, Origin};
 use idp::commands::CommandSet;
 use idp::commands::form;
@@ -161,7 +162,7 @@ async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes()
     let commands = CommandSet::built_in();
     let authority = Authority::default();
     let speaker = typed("", None).speaker;
-    let person = Person::of(&speaker, &Links::default(), &Snapshot::unread());
+    let person = Person::of(&speaker, &Links::default(), &Snapshot::unread(Unread::NoAnswer));
     let origin = Origin {
         channel_id: "C0123456789".into(),
         channel_name: Some("x".repeat(80)),

@@ -471,6 +471,10 @@ impl<'a> Import<'a> {
         let id = self.source.id;
         store::replace_problems(&mut self.tx, id, Scope::Source, &work.problems).await?;
         let held = self.held.as_ref().map(|it| i32::try_from(it.lost).unwrap_or(i32::MAX));
+        if self.source.is_new {
+            // Be it empty: from now on can be said what is not in the catalog.
+            self.revision().await?;
+        }
         store::set_read(&mut self.tx, id, reading, held).await?;
         let (mut total, mut relations) = (self.source.entities, self.source.relations);
         if let Some(revision) = self.revision {

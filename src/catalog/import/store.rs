@@ -40,6 +40,8 @@ async fn wait_as_long_as_it_takes(db: &mut PgConnection) -> sqlx::Result<()> {
 #[derive(Debug)]
 pub struct StoredSource {
     pub id: i32,
+    /// It was never read.
+    pub is_new: bool,
     /// What decided, besides the files, how they were read.
     pub reading: String,
     /// How many entities it has, orphans left out.
@@ -53,13 +55,16 @@ pub async fn source(db: &mut PgConnection, name: &str) -> sqlx::Result<StoredSou
         .bind(name)
         .execute(&mut *db)
         .await?;
-    let row = sqlx::query("select id, reading from idp.source where name = $1")
-        .bind(name)
-        .fetch_one(&mut *db)
-        .await?;
+    let row = sqlx::query(
+        "select id, read_at is null as is_new, reading from idp.source where name = $1",
+    )
+    .bind(name)
+    .fetch_one(&mut *db)
+    .await?;
     let id = row.get("id");
     let (entities, relations) = counts(db, id).await?;
-    Ok(StoredSource { id, reading: row.get("reading"), entities, relations })
+    let (is_new, reading) = (row.get("is_new"), row.get("reading"));
+    Ok(StoredSource { id, is_new, reading, entities, relations })
 }
 
 /// How many entities the source has, orphans left out, and how many relations they say.

@@ -125,10 +125,35 @@ impl From<i64> for Revision {
     }
 }
 
+/// Why nothing can be said of the catalog yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// The database has not answered since the process started, and there is no copy on disk.
+    NoAnswer,
+    /// The database answers, and no source was ever read into it.
+    NoImport,
+    /// Nor will be: the settings list none.
+    NoSources,
+}
+
+impl Unread {
+    /// As the reason in a sentence.
+    pub fn why(self) -> &'static str {
+        match self {
+            Unread::NoAnswer => {
+                "its database has not answered since idp started, and there is no copy of it here"
+            }
+            Unread::NoImport => "the first import is under way",
+            Unread::NoSources => "`idp.yaml` lists no sources to read it from",
+        }
+    }
+}
+
 /// Immutable: one revision of the catalog.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     revision: Revision,
+    unread: Option<Unread>,
     nodes: Vec<Node>,
     /// By canonical reference, those that nobody describes as well.
     references: Index,
@@ -174,8 +199,11 @@ struct Described {
 /// The database confirms the snapshot at least every 30 s; a missed confirmation and a half is news.
 const CONFIRMED_WITHIN_S: i64 = 45;
 
-/// The revision before the first; the database counts from 0.
+/// The revision before that of any database.
 const UNREAD: i64 = -1;
+
+/// The revision of a database into which no source was read yet.
+const NO_IMPORT: i64 = 0;
 
 /// So many entities go from one thread to another at once, and so many times that many wait there.
 const BATCH: usize = 256;
@@ -237,13 +265,13 @@ impl<'a> Target<'a> {
 
 impl Snapshot {
     /// What there is until the catalog is read for the first time.
-    pub fn unread() -> Snapshot {
-        Snapshot { revision: UNREAD.into(), ..Snapshot::default() }
+    pub fn unread(why: Unread) -> Snapshot {
+        Snapshot { revision: UNREAD.into(), unread: Some(why), ..Snapshot::default() }
     }
 
-    /// Whether the catalog was read: only then can be said what is not in it.
-    pub fn is_read(&self) -> bool {
-        self.revision.number != UNREAD
+    /// `None` when the catalog was read: only then can be said what is not in it.
+    pub fn why_unread(&self) -> Option<Unread> {
+        self.unread
     }
 
     /// `aliases` are (what people say, reference), from the settings and from administrators; of two meanings
@@ -451,7 +479,9 @@ impl Snapshot {
         aliases: &[(String, EntityRef)],
         revision: Revision,
     ) -> Snapshot {
-        let mut snapshot = Snapshot { revision, aliases: by_word(aliases), ..Snapshot::default() };
+        let unread = (revision.number == NO_IMPORT).then_some(Unread::NoImport);
+        let aliases = by_word(aliases);
+        let mut snapshot = Snapshot { revision, unread, aliases, ..Snapshot::default() };
         // In the order in which entities come, which is not that of nodes: a target may come first.
         let mut edges: Vec<Edge> = Vec::new();
         let mut rows: Vec<Range<usize>> = Vec::new();
@@ -528,6 +558,7 @@ impl Snapshot {
     fn shared(&self, aliases: &[(String, EntityRef)], revision: Revision) -> Snapshot {
         Snapshot {
             revision,
+            unread: None,
             nodes: self.nodes.clone(),
             references: self.references.clone(),
             names: self.names.clone(),
