@@ -12,10 +12,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use sqlx::AssertSqlSafe;
 
 use crate::command_line::CommandLine;
 use crate::database;
-use crate::waiting::{LOOK_EVERY, PATIENCE};
+use crate::waiting::{LOOK_EVERY, PATIENCE, until};
+use crate::world::gets;
 
 static NEXT_TRIGGER: AtomicU64 = AtomicU64::new(1);
 
@@ -32,6 +34,8 @@ spec: {type: openapi, lifecycle: production, owner: payments, definition: x}
 struct Server {
     child: Child,
     address: String,
+    /// What it logged until it listened.
+    started: Vec<Value>,
     log: Receiver<Value>,
 }
 
@@ -52,20 +56,27 @@ impl Server {
                 let _ = send.send(record);
             }
         });
-        let mut server = Server { child, address: String::new(), log };
-        let listening = server.logs("listening");
+        let (started, address) = (Vec::new(), String::new());
+        let mut server = Server { child, address, started, log };
+        let (started, listening) = server.logs_after("listening");
+        server.started = started;
         server.address = listening["address"].as_str().unwrap().to_string();
         server
     }
 
     /// Waits until it logs `message`. The record.
     fn logs(&self, message: &str) -> Value {
+        self.logs_after(message).1
+    }
+
+    /// Waits until it logs `message`. All records before it, and the record.
+    fn logs_after(&self, message: &str) -> (Vec<Value>, Value) {
         let deadline = Instant::now() + PATIENCE;
         let mut before = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.log.recv_timeout(left) {
-                Ok(record) if record["message"] == message => return record,
+                Ok(record) if record["message"] == message => return (before, record),
                 Ok(record) => before.push(record),
                 Err(error) => panic!("never logged {message:?}: {error}: {before:#?}"),
             }
@@ -101,6 +112,12 @@ impl Server {
             assert!(Instant::now() < deadline, "never said {expected:?}: {said}");
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// What `/readyz` says, with its status.
+    async fn ready(&self) -> (u16, Value) {
+        let answer = gets(self.address.parse().unwrap(), "/readyz").await;
+        (answer.status, answer.json())
     }
 
     fn post(&self, path: &str, body: &str) -> String {
@@ -361,6 +378,101 @@ async fn a_catalog_that_was_never_read_is_not_said_to_be_empty() {
     database.start().await;
     server.says_at_last("owner payment-api", "payments");
     assert!(server.says("owner paymnt-api").to_string().contains("Did you mean"));
+}
+
+/// Keeps whoever asks for the table waiting, until it is dropped.
+async fn hold(idp: &CommandLine, table: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut held = idp.database.as_ref().unwrap().pool.begin().await.unwrap();
+    let lock = format!("lock table {table} in access exclusive mode");
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *held).await.unwrap();
+    held
+}
+
+#[tokio::test]
+async fn before_the_first_import_is_in_nothing_is_said_not_to_be_there() {
+    let idp = CommandLine::new().await;
+    // An import asks for it, and nothing else does.
+    let importing = hold(&idp, "idp.file").await;
+    let server = Server::start(&idp);
+    for asked in ["owner payment-api", "who owns payment-api?", "payment-api", "list"] {
+        let said = server.says(asked).to_string();
+        assert!(said.contains("right now: the first import is under way"), "{asked}: {said}");
+    }
+    let (status, said) = server.ready().await;
+    assert_eq!((status, &said["database"]), (503, &"up".into()), "{said}");
+    assert_eq!(said["reason"], "the first import is under way");
+
+    importing.rollback().await.unwrap();
+    server.says_at_last("owner payment-api", "payments");
+    assert!(server.says("owner nobody-has-it").to_string().contains("There is no entity"));
+    assert_eq!(server.ready().await.0, 200);
+}
+
+#[tokio::test]
+async fn an_empty_source_is_a_catalog_and_no_source_is_none() {
+    let idp = CommandLine::new().await;
+    idp.set("sources: []\n");
+    let server = Server::start(&idp);
+    let said = server.says("owner payment-api").to_string();
+    assert!(said.contains("`idp.yaml` lists no sources"), "{said}");
+    assert!(said.contains("Add one under `sources`"), "{said}");
+    let (status, said) = server.ready().await;
+    assert_eq!((status, said["ready"].as_bool()), (503, Some(false)), "{said}");
+
+    idp.write("portal/empty/note.txt", "");
+    idp.set("sources: [{path: empty}]\n");
+    server.says_at_last("owner payment-api", "There is no entity");
+    assert_eq!(server.ready().await.0, 200);
+}
+
+/// The copy of the catalog on disk, once it is written.
+async fn copied(idp: &CommandLine) {
+    let is_copied = async || {
+        let files = std::fs::read_dir(idp.path("data")).into_iter().flatten().flatten();
+        files.filter(|it| it.path().extension().is_some_and(|it| it == "copy")).count()
+    };
+    until("a copy of the catalog", is_copied, |copies| *copies == 1).await;
+}
+
+#[tokio::test]
+async fn the_copy_on_disk_answers_until_a_change_is_loaded() {
+    let idp = CommandLine::new().await;
+    let mut server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+    copied(&idp).await;
+    idp.write("portal/catalog/new.yaml", FRESH);
+    assert_eq!(idp.runs(&["catalog", "import", "portal/catalog"]).code, 0);
+
+    // Nothing can be loaded, and the database is there.
+    let loading = hold(&idp, "idp.stored_entity").await;
+    let server = Server::start(&idp);
+    assert!(server.says("owner payment-api").to_string().contains("payments"));
+    assert!(server.says("owner fresh").to_string().contains("There is no entity"));
+    loading.rollback().await.unwrap();
+    server.says_at_last("owner fresh", "payments");
+}
+
+#[tokio::test]
+async fn the_copy_of_another_database_answers_nothing() {
+    let idp = CommandLine::new().await;
+    let mut server = Server::start(&idp);
+    server.says_at_last("owner payment-api", "payments");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+    copied(&idp).await;
+
+    // Another one under the same address.
+    let pool = &idp.database.as_ref().unwrap().pool;
+    sqlx::query("drop schema idp cascade").execute(pool).await.unwrap();
+    idp.set("sources: []\n");
+    let server = Server::start(&idp);
+    let is_told =
+        |it: &Value| it["message"] == "the copy on disk is of another database, or an older one";
+    assert!(server.started.iter().any(is_told), "{:#?}", server.started);
+    let said = server.says("owner payment-api").to_string();
+    assert!(said.contains("lists no sources"), "{said}");
 }
 
 #[tokio::test]
