@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row};
 
 use super::changes::FieldChange;
 use super::reading::{Include, Incoming, KnownFile};
@@ -222,12 +223,12 @@ pub async fn delete_files(
     source_id: i32,
     names: &[&str],
 ) -> sqlx::Result<()> {
-    for sql in [
-        "delete from idp.problem where source_id = $1 and of_file and file = any($2)",
-        "delete from idp.file where source_id = $1 and name = any($2)",
-    ] {
-        sqlx::query(sql).bind(source_id).bind(names).execute(&mut *db).await?;
-    }
+    replace_problems(db, source_id, Scope::Files(names), &[]).await?;
+    sqlx::query("delete from idp.file where source_id = $1 and name = any($2)")
+        .bind(source_id)
+        .bind(names)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -360,26 +361,12 @@ pub async fn insert_entities(
     .fetch_all(&mut *db)
     .await?;
     let entities: Vec<(i64, &Incoming)> = ids.into_iter().zip(entities).collect();
-    let columns = Columns::of(&entities);
-    sqlx::query(
-        "insert into idp.stored_entity
+    let sql = "insert into idp.stored_entity
             (id, ref, body, hash, file, document, line, relations, source_id, revision)
          select *, $9, $10
          from unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::integer[],
-                $7::integer[], $8::integer[])",
-    )
-    .bind(columns.ids)
-    .bind(columns.references)
-    .bind(columns.bodies)
-    .bind(columns.hashes)
-    .bind(columns.files)
-    .bind(columns.documents)
-    .bind(columns.lines)
-    .bind(columns.relations)
-    .bind(source_id)
-    .bind(revision)
-    .execute(&mut *db)
-    .await?;
+                $7::integer[], $8::integer[])";
+    with_entities(sql, source_id, revision, &entities).execute(&mut *db).await?;
     insert_relations(db, &entities).await
 }
 
@@ -390,36 +377,46 @@ pub async fn update_entities(
     revision: i64,
     entities: &[(i64, &Incoming)],
 ) -> sqlx::Result<()> {
-    let columns = Columns::of(entities);
-    sqlx::query(
-        "update idp.stored_entity set
+    let sql = "update idp.stored_entity set
             body = said.body,
             hash = said.hash,
             file = said.file,
             document = said.document,
             line = said.line,
             relations = said.relations,
-            source_id = $8,
-            revision = $9,
+            source_id = $9,
+            revision = $10,
             orphaned_at = null
-         from unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::integer[],
-                $6::integer[], $7::integer[])
-            as said (id, body, hash, file, document, line, relations)
-         where stored_entity.id = said.id",
-    )
-    .bind(&columns.ids)
-    .bind(columns.bodies)
-    .bind(columns.hashes)
-    .bind(columns.files)
-    .bind(columns.documents)
-    .bind(columns.lines)
-    .bind(columns.relations)
-    .bind(source_id)
-    .bind(revision)
-    .execute(&mut *db)
-    .await?;
-    delete_relations(db, &columns.ids).await?;
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::integer[],
+                $7::integer[], $8::integer[])
+            as said (id, ref, body, hash, file, document, line, relations)
+         where stored_entity.id = said.id";
+    with_entities(sql, source_id, revision, entities).execute(&mut *db).await?;
+    let ids: Vec<i64> = entities.iter().map(|(id, _)| *id).collect();
+    delete_relations(db, &ids).await?;
     insert_relations(db, entities).await
+}
+
+/// `sql` with the columns of `entities` as $1 to $8, an array each: id, ref, body, hash, file, document, line,
+/// number of relations. The source is $9, the revision $10.
+fn with_entities<'a>(
+    sql: &'static str,
+    source_id: i32,
+    revision: i64,
+    entities: &[(i64, &'a Incoming)],
+) -> Query<'a, Postgres, PgArguments> {
+    let all = || entities.iter().map(|(_, it)| *it);
+    sqlx::query(sql)
+        .bind(entities.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(all().map(|it| it.reference.as_str()).collect::<Vec<_>>())
+        .bind(all().map(|it| it.body.as_str()).collect::<Vec<_>>())
+        .bind(all().map(|it| it.hash.as_slice()).collect::<Vec<_>>())
+        .bind(all().map(|it| it.file.as_str()).collect::<Vec<_>>())
+        .bind(all().map(|it| it.document.cast_signed()).collect::<Vec<_>>())
+        .bind(all().map(|it| it.line.cast_signed()).collect::<Vec<_>>())
+        .bind(all().map(|it| it.relations.len() as i32).collect::<Vec<_>>())
+        .bind(source_id)
+        .bind(revision)
 }
 
 async fn insert_relations(
@@ -450,34 +447,6 @@ async fn insert_relations(
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Entities as arrays, one a column.
-struct Columns<'a> {
-    ids: Vec<i64>,
-    references: Vec<&'a str>,
-    bodies: Vec<&'a str>,
-    hashes: Vec<&'a [u8]>,
-    files: Vec<&'a str>,
-    documents: Vec<i32>,
-    lines: Vec<i32>,
-    relations: Vec<i32>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(entities: &[(i64, &'a Incoming)]) -> Columns<'a> {
-        let all = || entities.iter().map(|(_, it)| *it);
-        Columns {
-            ids: entities.iter().map(|(id, _)| *id).collect(),
-            references: all().map(|it| it.reference.as_str()).collect(),
-            bodies: all().map(|it| it.body.as_str()).collect(),
-            hashes: all().map(|it| it.hash.as_slice()).collect(),
-            files: all().map(|it| it.file.as_str()).collect(),
-            documents: all().map(|it| it.document.cast_signed()).collect(),
-            lines: all().map(|it| it.line.cast_signed()).collect(),
-            relations: all().map(|it| it.relations.len() as i32).collect(),
-        }
-    }
 }
 
 /// A change to be written down.
@@ -648,18 +617,16 @@ pub async fn insert_problems(
     of_file: bool,
     problems: &[Problem],
 ) -> sqlx::Result<()> {
-    let text = |of: fn(&Problem) -> &str| problems.iter().map(|it| without_nul(of(it))).collect();
-    let number = |of: fn(&Problem) -> u32| problems.iter().map(|it| of(it).cast_signed()).collect();
-    let files: Vec<String> = text(|it| &it.file);
-    let rules: Vec<String> = text(|it| &it.rule);
-    let messages: Vec<String> = text(|it| &it.message);
-    let hints: Vec<String> = text(|it| &it.hint);
-    let documents: Vec<i32> = number(|it| it.document);
-    let lines: Vec<i32> = number(|it| it.line);
-    let columns: Vec<i32> = number(|it| it.column);
-    let references: Vec<Option<String>> =
-        problems.iter().map(|it| it.reference.as_deref().map(without_nul)).collect();
-    let severities: Vec<&str> = problems.iter().map(|it| it.severity.word()).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let text = |of: fn(&Problem) -> &str| {
+        problems.iter().map(|it| without_nul(of(it))).collect::<Vec<_>>()
+    };
+    let number = |of: fn(&Problem) -> u32| {
+        problems.iter().map(|it| of(it).cast_signed()).collect::<Vec<_>>()
+    };
+    let references = problems.iter().map(|it| it.reference.as_deref().map(without_nul));
     sqlx::query(
         "insert into idp.problem
             (source_id, of_file, file, document, line, \"column\", ref, severity, rule, message, hint)
@@ -669,15 +636,15 @@ pub async fn insert_problems(
     )
     .bind(source_id)
     .bind(of_file)
-    .bind(files)
-    .bind(documents)
-    .bind(lines)
-    .bind(columns)
-    .bind(references)
-    .bind(severities)
-    .bind(rules)
-    .bind(messages)
-    .bind(hints)
+    .bind(text(|it| &it.file))
+    .bind(number(|it| it.document))
+    .bind(number(|it| it.line))
+    .bind(number(|it| it.column))
+    .bind(references.collect::<Vec<_>>())
+    .bind(text(|it| it.severity.word()))
+    .bind(text(|it| &it.rule))
+    .bind(text(|it| &it.message))
+    .bind(text(|it| &it.hint))
     .execute(db)
     .await?;
     Ok(())
