@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Named, PAGE_ROWS, Page, json, label, missing, offset, related};
+use super::{Named, PAGE_ROWS, Page, Summary, json, label, missing, offset, related};
 use crate::catalog::snapshot::Filter;
 use crate::catalog::{Entity, RelationKind, Snapshot};
 use crate::commands::resolve::{Question, singular};
@@ -24,11 +24,8 @@ pub struct Answer<'a> {
 pub struct Row<'a> {
     #[serde(flatten)]
     pub entity: Named<'a>,
-    pub description: Option<&'a str>,
-    #[serde(rename = "type")]
-    pub class: Option<&'a str>,
-    pub lifecycle: Option<&'a str>,
-    pub tier: Option<&'a str>,
+    #[serde(flatten)]
+    pub summary: Summary<'a>,
     pub owners: Vec<Named<'a>>,
 }
 
@@ -114,10 +111,7 @@ fn answer<'a>(
 fn row<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Row<'a> {
     Row {
         entity: Named::entity(snapshot, entity),
-        description: entity.description.as_deref(),
-        class: entity.class.as_deref(),
-        lifecycle: entity.lifecycle.as_deref(),
-        tier: entity.tier.as_deref(),
+        summary: Summary::of(entity),
         owners: related(snapshot, entity, RelationKind::OwnedBy),
     }
 }

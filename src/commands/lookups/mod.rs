@@ -162,6 +162,27 @@ impl<'a> Named<'a> {
     }
 }
 
+/// What an entity is, in its own words.
+#[derive(Debug, Serialize)]
+pub struct Summary<'a> {
+    pub description: Option<&'a str>,
+    #[serde(rename = "type")]
+    pub class: Option<&'a str>,
+    pub lifecycle: Option<&'a str>,
+    pub tier: Option<&'a str>,
+}
+
+impl<'a> Summary<'a> {
+    fn of(entity: &'a Entity) -> Summary<'a> {
+        Summary {
+            description: entity.description.as_deref(),
+            class: entity.class.as_deref(),
+            lifecycle: entity.lifecycle.as_deref(),
+            tier: entity.tier.as_deref(),
+        }
+    }
+}
+
 /// What people call `entity`.
 pub fn label(entity: &Entity) -> Cow<'_, str> {
     if let Some(title) = &entity.title {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::details::{Channel, Details, Link, OnCall};
-use super::{Named, json, required};
+use super::{Named, Summary, json, required};
 use crate::catalog::snapshot::Target;
 use crate::catalog::{Entity, RelationKind, Snapshot};
 use crate::commands::resolve::Question;
@@ -20,11 +20,8 @@ const LINKS_MAX: usize = 5;
 #[derive(Debug, Serialize)]
 pub struct Answer<'a> {
     pub entity: Named<'a>,
-    pub description: Option<&'a str>,
-    #[serde(rename = "type")]
-    pub class: Option<&'a str>,
-    pub lifecycle: Option<&'a str>,
-    pub tier: Option<&'a str>,
+    #[serde(flatten)]
+    pub summary: Summary<'a>,
     /// Whether it is a team, which is its own owner.
     pub is_team: bool,
     /// Whether it is a person, whose teams stand for the owners.
@@ -87,10 +84,7 @@ pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Answer<'a> {
     links.truncate(LINKS_MAX);
     Answer {
         entity: Named::entity(snapshot, entity),
-        description: entity.description.as_deref(),
-        class: entity.class.as_deref(),
-        lifecycle: entity.lifecycle.as_deref(),
-        tier: entity.tier.as_deref(),
+        summary: Summary::of(entity),
         is_team: entity.reference.kind() == "group",
         is_person: entity.reference.kind() == "user",
         owners,

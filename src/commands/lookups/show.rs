@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::details::{Channel, Details, Link, OnCall};
-use super::{Named, json, related, required};
+use super::{Named, Summary, json, related, required};
 use crate::catalog::RelationKind;
 use crate::catalog::snapshot::Filter;
 use crate::commands::resolve::Question;
@@ -20,11 +20,8 @@ pub struct Answer<'a> {
     pub entity: Named<'a>,
     pub is_team: bool,
     pub is_person: bool,
-    pub description: Option<&'a str>,
-    #[serde(rename = "type")]
-    pub class: Option<&'a str>,
-    pub lifecycle: Option<&'a str>,
-    pub tier: Option<&'a str>,
+    #[serde(flatten)]
+    pub summary: Summary<'a>,
     pub tags: Vec<Cow<'a, str>>,
     pub email: Option<Cow<'a, str>>,
     pub channel: Option<Channel<'a>>,
@@ -91,10 +88,7 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
         entity: Named::entity(snapshot, entity),
         is_team: entity.reference.kind() == "group",
         is_person: entity.reference.kind() == "user",
-        description: entity.description.as_deref(),
-        class: entity.class.as_deref(),
-        lifecycle: entity.lifecycle.as_deref(),
-        tier: entity.tier.as_deref(),
+        summary: Summary::of(entity),
         tags: details.tags,
         email: details.email,
         channel: details.channel,
