@@ -76,12 +76,9 @@ pub async fn import(
     let changes = listing::changes(&links, listed, &name);
     if !changes.insert.is_empty() {
         let generation = store::next_revision(&mut tx).await?;
-        for account in &changes.remove {
-            store::remove(&mut tx, account).await?;
-        }
-        for line in &changes.insert {
-            store::insert(&mut tx, &line.account, &line.link(generation, now)).await?;
-        }
+        store::remove(&mut tx, &changes.remove).await?;
+        let links = changes.insert.iter().map(|line| (&line.account, line.link(generation, now)));
+        store::insert(&mut tx, &links.collect::<Vec<_>>()).await?;
     }
     tx.commit().await?;
     problems.extend(changes.report.problems);
@@ -96,7 +93,7 @@ pub async fn import(
 pub async fn remove(db: &PgPool, account: &Speaker) -> anyhow::Result<bool> {
     let mut tx = db.begin().await?;
     store::lock(&mut tx).await?;
-    if !store::remove(&mut tx, account).await? {
+    if store::remove(&mut tx, std::slice::from_ref(account)).await? == 0 {
         return Ok(false);
     }
     store::next_revision(&mut tx).await?;
@@ -142,11 +139,12 @@ pub async fn redeem(
     let generation = store::next_revision(&mut tx).await?;
     let Offer { user, guest } = offer;
     let link = Link { user, guest, generation, made_by: Made::Code, created_at: now };
-    store::insert(&mut tx, account, &link).await?;
+    let linked = link.user.clone();
+    store::insert(&mut tx, &[(account, link)]).await?;
     tx.commit().await?;
     // Whoever asks next is known; other processes hear of it.
     catch_up(db, links).await?;
-    Ok(link.user)
+    Ok(linked)
 }
 
 /// The code, whatever it is, can be used no more: others have read it.

@@ -77,38 +77,53 @@ fn unreadable(word: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("`{word}` is of another version").into())
 }
 
-/// Adds the link of `account`, which has none.
-pub async fn insert(db: &mut PgConnection, account: &Speaker, link: &Link) -> sqlx::Result<()> {
+/// Adds links of accounts that have none.
+pub async fn insert(db: &mut PgConnection, links: &[(&Speaker, Link)]) -> sqlx::Result<()> {
+    let platforms: Vec<&str> = links.iter().map(|(account, _)| account.platform.word()).collect();
+    let tenants: Vec<&str> = links.iter().map(|(account, _)| account.tenant.as_str()).collect();
+    let accounts: Vec<&str> = links.iter().map(|(account, _)| account.user_id.as_str()).collect();
+    let users: Vec<&str> = links.iter().map(|(_, link)| link.user.as_str()).collect();
+    let guests: Vec<bool> = links.iter().map(|(_, link)| link.guest).collect();
+    let generations: Vec<i64> = links.iter().map(|(_, link)| link.generation).collect();
+    let made_by: Vec<&str> = links.iter().map(|(_, link)| link.made_by.word()).collect();
+    let created_at: Vec<_> = links.iter().map(|(_, link)| link.created_at).collect();
     sqlx::query(
         "insert into idp.identity_link
             (platform, tenant, platform_user, user_ref, guest, generation, made_by, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+         select *
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::bigint[],
+            $7::text[], $8::timestamptz[])",
     )
-    .bind(account.platform.word())
-    .bind(&account.tenant)
-    .bind(&account.user_id)
-    .bind(link.user.as_str())
-    .bind(link.guest)
-    .bind(link.generation)
-    .bind(link.made_by.word())
-    .bind(link.created_at)
+    .bind(platforms)
+    .bind(tenants)
+    .bind(accounts)
+    .bind(users)
+    .bind(guests)
+    .bind(generations)
+    .bind(made_by)
+    .bind(created_at)
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Whether `account` was linked.
-pub async fn remove(db: &mut PgConnection, account: &Speaker) -> sqlx::Result<bool> {
+/// Takes the links of `accounts` away; how many of them had one.
+pub async fn remove(db: &mut PgConnection, accounts: &[Speaker]) -> sqlx::Result<u64> {
+    let platforms: Vec<&str> = accounts.iter().map(|it| it.platform.word()).collect();
+    let tenants: Vec<&str> = accounts.iter().map(|it| it.tenant.as_str()).collect();
+    let users: Vec<&str> = accounts.iter().map(|it| it.user_id.as_str()).collect();
     let removed = sqlx::query(
         "delete from idp.identity_link
-         where platform = $1 and tenant = $2 and platform_user = $3",
+         where (platform, tenant, platform_user) in (
+            select * from unnest($1::text[], $2::text[], $3::text[])
+         )",
     )
-    .bind(account.platform.word())
-    .bind(&account.tenant)
-    .bind(&account.user_id)
+    .bind(platforms)
+    .bind(tenants)
+    .bind(users)
     .execute(db)
     .await?;
-    Ok(removed.rows_affected() > 0)
+    Ok(removed.rows_affected())
 }
 
 /// Keeps the hash of a code for `lifetime_s` seconds; codes that are older go.

@@ -62,7 +62,11 @@ pub fn suggest(
     query: &Query,
 ) -> Vec<Suggestion> {
     permit.assert_for(Verb::Read);
-    let Some(command) = commands.find(&query.command) else { return Vec::new() };
+    let command = commands.find(&query.command);
+    // A code is no name of the catalog.
+    let Some(command) = command.filter(|it| it.lookup.verb() == Verb::Read) else {
+        return Vec::new();
+    };
     let option = command.options.iter().copied().find(|it| it.word() == query.field);
     let kind = match (command.argument(&query.field).map(|it| &it.kind), option) {
         (Some(ArgumentKind::Entity | ArgumentKind::Text), _) => None,

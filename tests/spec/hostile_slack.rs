@@ -115,6 +115,7 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("list --team t{name}"),
         format!("problems t{name}"),
         "whoami".into(),
+        "link".into(),
         "help".into(),
     ]
 }

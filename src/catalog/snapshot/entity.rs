@@ -37,26 +37,14 @@ pub struct Entity {
 pub struct Record {
     pub entity: Entity,
     pub tags: Box<[Arc<str>]>,
-    /// By what chat platforms know it.
-    pub handles: Box<[Handle]>,
+    /// Ids of its channels, or their names without `#`, as written.
+    pub channels: Box<[Arc<str>]>,
     pub orphaned_at: Option<DateTime<Utc>>,
-}
-
-/// A name that a chat platform has for an entity.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Handle {
-    /// A channel's id, or its name without `#`, as written.
-    Channel(Arc<str>),
-    /// A person's id in Slack.
-    SlackUser(Arc<str>),
 }
 
 /// Annotations whose value is a channel.
 const CHANNELS: [&str; 4] =
     ["slack.com/channel", "slack.com/channel-id", "slack.com/channel-name", "slack.com/bot-notify"];
-
-/// The annotation whose value is a person's id.
-const SLACK_USER: &str = "slack.com/user-id";
 
 /// Keeps each text once.
 #[derive(Debug, Default)]
@@ -87,7 +75,7 @@ impl Record {
         let mut keep = |text: Cow<'_, str>| interner.keep(&text);
         let own = |text: Cow<'_, str>| text.into_owned().into_boxed_str();
         let tags = metadata.tags.into_iter().map(&mut keep).collect();
-        let handles = metadata.annotations.handles(&mut keep);
+        let channels = metadata.annotations.channels(&mut keep);
         let entity = Entity {
             kind: keep(kind.unwrap_or(reference.kind().into())),
             name: own(metadata.name.unwrap_or(reference.name().into())),
@@ -105,7 +93,7 @@ impl Record {
             reference,
             body,
         };
-        Record { entity, tags, handles, orphaned_at }
+        Record { entity, tags, channels, orphaned_at }
     }
 }
 
@@ -140,22 +128,19 @@ struct Spec<'a> {
 struct Marks<'a> {
     tier: Text<'a>,
     channels: Vec<Cow<'a, str>>,
-    slack_user: Text<'a>,
 }
 
 impl Marks<'_> {
-    fn handles(self, mut keep: impl FnMut(Cow<'_, str>) -> Arc<str>) -> Box<[Handle]> {
-        let mut handles = Vec::new();
+    fn channels(self, mut keep: impl FnMut(Cow<'_, str>) -> Arc<str>) -> Box<[Arc<str>]> {
+        let mut channels = Vec::new();
         for channel in self.channels {
             let name = channel.trim().trim_start_matches('#');
-            let handle = Handle::Channel(keep(name.into()));
-            if !name.is_empty() && !handles.contains(&handle) {
-                handles.push(handle);
+            let channel = keep(name.into());
+            if !name.is_empty() && !channels.contains(&channel) {
+                channels.push(channel);
             }
         }
-        let user = self.slack_user.filter(|id| !id.trim().is_empty());
-        handles.extend(user.map(|id| Handle::SlackUser(keep(id.trim().into()))));
-        handles.into()
+        channels.into()
     }
 }
 
@@ -230,7 +215,6 @@ impl<'de> Expect<'de> for Marks<'de> {
     fn value<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
         match key {
             "tier" => read(&mut self.tier, object),
-            SLACK_USER => read(&mut self.slack_user, object),
             _ if CHANNELS.contains(&key) => {
                 let channel = object.next_value::<Lenient<Text<'de>>>()?;
                 self.channels.extend(channel.0);
@@ -340,7 +324,7 @@ mod tests {
         assert_eq!(it.entity.class.as_deref(), Some("service"));
         assert_eq!(it.entity.tier.as_deref(), Some("1"));
         assert_eq!(&*it.tags, ["go".into()]);
-        assert_eq!(*it.handles, [Handle::Channel("pay".into()), Handle::Channel("C1".into())]);
+        assert_eq!(*it.channels, ["pay".into(), "C1".into()]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::entity::Entity;
-use self::entity::{Handle, Interner, Record};
+use self::entity::{Interner, Record};
 use self::graph::{Edge, Rows};
 use self::index::Index;
 use self::reach::Memory;
@@ -164,7 +164,7 @@ pub struct Snapshot {
     /// By the skeleton of the name.
     skeletons: Index,
     /// By folded channel or account.
-    handles: Index,
+    channels: Index,
     /// By what people say, folded.
     aliases: BTreeMap<String, EntityRef>,
     /// The described nodes by reference.
@@ -524,7 +524,7 @@ impl Snapshot {
             &mut self.names,
             &mut self.titles,
             &mut self.skeletons,
-            &mut self.handles,
+            &mut self.channels,
         ] {
             index.shrink();
         }
@@ -564,7 +564,7 @@ impl Snapshot {
             names: self.names.clone(),
             titles: self.titles.clone(),
             skeletons: self.skeletons.clone(),
-            handles: self.handles.clone(),
+            channels: self.channels.clone(),
             aliases: by_word(aliases),
             by_reference: self.by_reference.clone(),
             by_name: self.by_name.clone(),
@@ -711,15 +711,14 @@ type Which = fn(&mut Snapshot) -> &mut Index;
 
 /// Every text by which `entity` is found, and the index for it.
 fn each_key(record: &Record, mut key: impl FnMut(Which, &str)) {
-    let Record { entity, handles, .. } = record;
+    let Record { entity, channels, .. } = record;
     key(|it| &mut it.names, &folded(&entity.name));
     key(|it| &mut it.skeletons, &skeleton(&entity.name));
     if let Some(title) = &entity.title {
         key(|it| &mut it.titles, &folded(title));
     }
-    for handle in handles {
-        let (Handle::Channel(text) | Handle::SlackUser(text)) = handle;
-        key(|it| &mut it.handles, &folded(text));
+    for channel in channels {
+        key(|it| &mut it.channels, &folded(channel));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What someone meant by a name.
 
-use super::entity::{Handle, Record};
+use super::entity::Record;
 use super::typed::{Letters, Typed, folded, skeleton, typos_max};
 use super::{Entity, Node, Resolution, Snapshot};
 
@@ -55,14 +55,11 @@ impl Snapshot {
     /// Entities whose channel this is (id, or name without `#`): components first, then teams.
     pub fn in_channel(&self, id: &str, name: Option<&str>) -> Vec<&Entity> {
         let spoken = name.map(|name| folded(name.trim_start_matches('#')));
-        let is_it = |handle: &Handle| match handle {
-            Handle::Channel(channel) => {
-                **channel == *id || spoken.as_ref().is_some_and(|it| folded(channel) == *it)
-            }
-            Handle::SlackUser(_) => false,
+        let is_it = |channel: &str| {
+            channel == id || spoken.as_ref().is_some_and(|it| folded(channel) == *it)
         };
-        let by_id = self.handled(&folded(id), is_it);
-        let by_name = spoken.iter().flat_map(|it| self.handled(it, is_it));
+        let by_id = self.with_channel(&folded(id), is_it);
+        let by_name = spoken.iter().flat_map(|it| self.with_channel(it, is_it));
         let mut found = self.known(by_id.into_iter().chain(by_name));
         let place = |entity: &Entity| match entity.reference.kind() {
             "component" => 0,
@@ -73,21 +70,12 @@ impl Snapshot {
         found
     }
 
-    /// The User whose annotation `slack.com/user-id` is `id`; `None` also when several claim it.
-    pub fn slack_user(&self, id: &str) -> Option<&Entity> {
-        let is_it = |handle: &Handle| matches!(handle, Handle::SlackUser(user) if **user == *id);
-        let mut found = self.known(self.handled(&folded(id), is_it));
-        found.retain(|it| it.reference.kind() == "user");
-        match found[..] {
-            [one] => Some(one),
-            _ => None,
-        }
-    }
-
-    /// The nodes with a handle that is `text` in folded form and that `is_it`.
-    fn handled(&self, text: &str, is_it: impl Fn(&Handle) -> bool) -> Vec<u32> {
-        let nodes = self.handles.candidates(text);
-        let has = |node: &u32| self.record(*node).is_some_and(|it| it.handles.iter().any(&is_it));
+    /// The nodes with a channel that is `text` in folded form and that `is_it`.
+    fn with_channel(&self, text: &str, is_it: impl Fn(&str) -> bool) -> Vec<u32> {
+        let nodes = self.channels.candidates(text);
+        let has = |node: &u32| {
+            self.record(*node).is_some_and(|it| it.channels.iter().any(|channel| is_it(channel)))
+        };
         nodes.filter(has).collect()
     }
 
