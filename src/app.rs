@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::email::Profiles;
 use crate::access::{Links, Object, Permit, Person, Verb};
 use crate::catalog::snapshot::Unread;
 use crate::catalog::{Catalog, Snapshot};
@@ -39,6 +40,8 @@ pub struct App {
     pub settings: ArcSwap<Settings>,
     /// Which account is whose.
     pub links: Arc<Links>,
+    /// Who can ask Slack about an account, once it is connected.
+    pub profiles: OnceLock<Arc<dyn Profiles>>,
     /// `None` while there is no database: lookups answer all the same.
     pub db: ArcSwap<Option<Db>>,
     pub http: Client,
@@ -85,6 +88,7 @@ impl App {
             commands: ArcSwap::from_pointee(commands),
             settings: ArcSwap::from_pointee(settings),
             links: Arc::default(),
+            profiles: OnceLock::new(),
             db: ArcSwap::from_pointee(db),
             http,
             unanswered: Unanswered::default(),
@@ -211,6 +215,7 @@ impl App {
             way: heard.way,
             authority: &settings.access,
             links: &self.links,
+            profiles: self.profiles.get().map(Arc::as_ref),
             secrets: &settings.secrets,
             now,
         };

@@ -36,6 +36,8 @@ pub struct Terms {
     pub guests: Reach,
     /// Users, and Groups whose direct members are meant.
     pub admins: Vec<EntityRef>,
+    /// Whether an account is linked to the User who has the e-mail address that its platform has verified.
+    pub link_by_email: bool,
 }
 
 /// How far somebody who is no member gets.

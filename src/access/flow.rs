@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -135,16 +135,46 @@ pub async fn redeem(
         return Err(code::not_good().into());
     };
     // Where it may not be taken nothing is committed: the code is still good for the right account.
-    code::may_take(&store::links(&mut tx).await?, account, &offer)?;
-    let generation = store::next_revision(&mut tx).await?;
-    let Offer { user, guest } = offer;
-    let link = Link { user, guest, generation, made_by: Made::Code, created_at: now };
-    let linked = link.user.clone();
-    store::insert(&mut tx, &[(account, link)]).await?;
+    take(&mut tx, account, &offer, Made::Code, now).await?;
     tx.commit().await?;
     // Whoever asks next is known; other processes hear of it.
     catch_up(db, links).await?;
-    Ok(linked)
+    Ok(offer.user)
+}
+
+/// Makes `account` that of `user`, whose verified address it has, in the database and in `links`.
+///
+/// # Errors
+/// A refusal: an account or a User that is linked already.
+pub async fn link_by_email(
+    db: &PgPool,
+    links: &Links,
+    account: &Speaker,
+    user: EntityRef,
+    now: DateTime<Utc>,
+) -> Result<EntityRef> {
+    let offer = Offer { user, guest: false };
+    let mut tx = db.begin().await?;
+    store::lock(&mut tx).await?;
+    take(&mut tx, account, &offer, Made::Email, now).await?;
+    tx.commit().await?;
+    catch_up(db, links).await?;
+    Ok(offer.user)
+}
+
+/// The `account` takes the `offer`, while nobody else changes links.
+async fn take(
+    tx: &mut PgConnection,
+    account: &Speaker,
+    offer: &Offer,
+    made_by: Made,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    code::may_take(&store::links(tx).await?, account, offer)?;
+    let generation = store::next_revision(tx).await?;
+    let Offer { user, guest } = offer.clone();
+    let link = Link { user, guest, generation, made_by, created_at: now };
+    Ok(store::insert(tx, &[(account, link)]).await?)
 }
 
 /// The code, whatever it is, can be used no more: others have read it.

@@ -95,12 +95,14 @@ fn line(
     let tenant = id(&mut fields, "tenant");
     let user_id = id(&mut fields, "user_id");
     let user = user(&mut fields, snapshot);
-    let guest = guest(&mut fields);
+    let before = fields.problems.len();
+    let guest = fields.flag("guest").unwrap_or(false);
+    let is_guest_clear = fields.problems.len() == before;
     // Who writes `gest: true` means it: such a line is left out.
-    let is_clear = !fields.has_other_than(&[]);
+    let is_clear = is_guest_clear && !fields.has_other_than(&[]);
     fields.refuse_unknown();
     let account = Speaker { platform: platform?, tenant: tenant?, user_id: user_id? };
-    is_clear.then_some(Listed { account, user: user?, guest: guest?, at })
+    is_clear.then_some(Listed { account, user: user?, guest, at })
 }
 
 fn platform(fields: &mut Fields) -> Option<Platform> {
@@ -146,18 +148,6 @@ fn user(fields: &mut Fields, snapshot: &Snapshot) -> Option<EntityRef> {
         return None;
     }
     Some(reference)
-}
-
-fn guest(fields: &mut Fields) -> Option<bool> {
-    let Some(node) = fields.take("guest") else { return Some(false) };
-    match node.content {
-        Content::Bool(guest) => Some(guest),
-        _ => {
-            let wrong = fields::wrong_type(fields.file, "guest", "`true` or `false`", &node);
-            fields.problems.push(wrong);
-            None
-        }
-    }
 }
 
 fn required(fields: &mut Fields, key: &'static str) -> Option<(String, Position)> {

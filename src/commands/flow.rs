@@ -22,8 +22,9 @@ use super::resolve::Question;
 use super::store;
 use super::unanswered::{Asked, Unanswered};
 use crate::access::code::{self, Offer};
+use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
-use crate::catalog;
+use crate::catalog::{self, EntityRef};
 use crate::config::SecretReference;
 use crate::conversation::Way;
 use crate::error::{Error, Refusal, Result};
@@ -48,6 +49,8 @@ pub struct Means<'a> {
     pub way: Way,
     pub authority: &'a Authority,
     pub links: &'a Links,
+    /// Who can ask Slack about an account; `None` while it is not connected.
+    pub profiles: Option<&'a dyn Profiles>,
     /// Of `http:` lookups, by the name that command files use.
     pub secrets: &'a BTreeMap<String, SecretReference>,
     pub now: DateTime<Utc>,
@@ -88,7 +91,8 @@ fn rights(question: &Question<'_>, means: &Means<'_>) -> Rights {
 }
 
 async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
-    let wish = Wish::of(question, means.way)?;
+    let profiles = means.profiles.filter(|_| means.authority.terms().link_by_email);
+    let wish = Wish::of(question, means.way, profiles)?;
     if matches!(wish, Wish::Tell) {
         return link::told(question, None);
     }
@@ -104,13 +108,14 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
         }
         Wish::Redeem(code) => {
             let redeemed = access::flow::redeem(db, means.links, &person.speaker, &code, means.now);
-            let redeemed = match timeout(PATIENCE, redeemed).await {
-                Ok(Err(Error::Refusal(refusal))) => return Err(refusal.into()),
-                Ok(Err(Error::Fault(fault))) => Ok(Err(fault)),
-                Ok(Ok(user)) => Ok(Ok(user)),
-                Err(late) => Err(late),
-            };
-            link::made(question, &answered(LINKS, redeemed)?)
+            link::made(question, &linked(timeout(PATIENCE, redeemed).await)?)
+        }
+        Wish::Recognise(profiles) => {
+            let profile = timeout(PATIENCE, profiles.profile(&person.speaker)).await;
+            let user = email::whose(&told_by_slack(profile)?, question.snapshot)?;
+            let made =
+                access::flow::link_by_email(db, means.links, &person.speaker, user, means.now);
+            link::made(question, &linked(timeout(PATIENCE, made).await)?)
         }
         Wish::Overheard(code) => {
             if let Some(code) = code {
@@ -119,6 +124,36 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
             Err(code::overheard().into())
         }
     }
+}
+
+/// The User whose the account is now.
+fn linked(
+    made: std::result::Result<Result<EntityRef>, tokio::time::error::Elapsed>,
+) -> Result<EntityRef> {
+    match made {
+        Ok(Err(Error::Refusal(refusal))) => Err(refusal.into()),
+        Ok(Err(Error::Fault(fault))) => answered(LINKS, Ok(Err(fault))),
+        Ok(Ok(user)) => Ok(user),
+        Err(late) => answered(LINKS, Err(late)),
+    }
+}
+
+/// What Slack said in time; that it did not is a refusal, and in the log.
+fn told_by_slack(
+    asked: std::result::Result<anyhow::Result<Profile>, tokio::time::error::Elapsed>,
+) -> Result<Profile> {
+    let why = match asked {
+        Ok(Ok(profile)) => return Ok(profile),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => format!("it did not answer within {} s", PATIENCE.as_secs()),
+    };
+    tracing::warn!(error = why, "could not ask Slack about an account");
+    let refusal = Refusal::Unavailable {
+        what: "Slack".into(),
+        why: "it does not tell about your account".into(),
+        next: "Try again in a minute, or link your account with a code.".into(),
+    };
+    Err(refusal.into())
 }
 
 async fn ask_history(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {

@@ -25,6 +25,7 @@
 //!   strangers: read              # what accounts may that are linked to nobody: read, or nothing
 //!   guests: nothing              # what accounts may that are linked as guests
 //!   admins: [group:platform]     # Users, and Groups whose members are meant
+//!   link_by_email: false         # whether Slack's verified address makes an account a User's
 //! allowed_hosts:                 # private servers that may be asked, with their ports
 //!   - ghe.acme.internal:8443
 //! secrets:                       # for `http:` lookups, by name; never the secret itself
@@ -460,6 +461,7 @@ fn access(outer: &mut Fields) -> Terms {
             }
         }
     }
+    terms.link_by_email = fields.flag("link_by_email").unwrap_or(false);
     fields.refuse_unknown();
     terms
 }
@@ -562,8 +564,8 @@ mod tests {
         assert_eq!(settings.aliases["checkout"].as_str(), "component:default/checkout-web");
         assert_eq!(settings.slack.team_id.as_deref(), Some("T0123456789"));
         assert_eq!(settings.discord.guild_ids, ["1234567890"]);
-        assert!(settings.discord.gateway && settings.discord.messages);
-        let Terms { strangers, guests, admins } = settings.access.terms();
+assert!(settings.discord.gateway && settings.discord.messages);
+        let Terms { strangers, guests, admins, link_by_email: _ } = settings.access.terms();
         assert_eq!((*strangers, *guests), (Reach::Read, Reach::Nothing));
         assert_eq!(admins[..], [EntityRef::new("group", "default", "platform")]);
         assert_eq!(settings.allowed_hosts, ["ghe.acme.internal:8443"]);

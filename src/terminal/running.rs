@@ -287,6 +287,9 @@ impl Running {
         }
         let allowed_hosts = &self.app.settings.load().allowed_hosts;
         let api = SlackApi::new(&config.api_url, config.bot_token.clone(), allowed_hosts)?;
+        let api = Arc::new(api);
+        // The first and only one: a process is connected once.
+        let _ = self.app.profiles.set(api.clone());
         let dispatcher = Dispatcher::new(self.app.clone(), api, self.tasks.clone());
         let dispatcher = Arc::new(dispatcher);
         let routes = |secret| Slack::new(secret, dispatcher.clone());

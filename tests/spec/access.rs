@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use idp::access::{Authority, Links, Terms, flow};
@@ -260,4 +261,81 @@ async fn every_process_hears_of_a_link_and_each_change_has_a_generation_of_its_o
     stop.cancel();
     following.await.unwrap();
     hearing.await.unwrap();
+}
+
+/// A world in which Slack's verified addresses link, and in which Zoé's account is linked to nobody.
+async fn trusting_emails() -> World {
+    let terms = Terms { link_by_email: true, ..Terms::default() };
+    let world =
+        World::with(ANSWER_WITHIN, |settings| settings.access = Authority::new(terms)).await;
+    let account = Speaker { platform: Platform::Slack, tenant: TEAM.into(), user_id: ZOE.into() };
+    assert!(flow::remove(&world.fresh.pool, &account).await.unwrap());
+    world.app.links.set(flow::load(&world.fresh.pool).await.unwrap());
+    world
+}
+
+/// Zoé's account as Slack tells it, with what is `other` about it.
+fn account(other: Value) -> Value {
+    let mut account = json!({
+        "id": ZOE, "team_id": TEAM, "deleted": false, "is_bot": false, "is_app_user": false,
+        "is_restricted": false, "is_ultra_restricted": false, "is_email_confirmed": true,
+        "profile": { "email": "Zoe.Laurent@acme.example" },
+    });
+    account.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    account
+}
+
+#[tokio::test]
+async fn the_address_that_slack_has_verified_links_where_the_settings_allow_it() {
+    let world = trusting_emails().await;
+    let told = || world.fake.moods.accounts_told.load(Ordering::SeqCst);
+    *world.fake.moods.account.lock().unwrap() = account(json!({}));
+    assert!(slack(&world, ZOE, "owner payment-api").await.contains("linked to nobody"));
+    assert_eq!(told(), 0, "nobody is looked up who does not ask for it");
+    let said = slack(&world, ZOE, "link").await;
+    assert!(said.contains("Zoé Laurent") && said.contains("from now on"), "{said}");
+    assert!(slack(&world, ZOE, "owner payment-api").await.contains("is owned by"));
+    assert!(slack(&world, ZOE, "whoami").await.contains("linked by email"));
+    assert_eq!(told(), 1);
+    // Another account with the same address is not hers as well.
+    let said = slack(&world, "U0SECOND", "link").await;
+    assert!(said.contains("has another account here already"), "{said}");
+
+    let closed = closed().await;
+    *closed.fake.moods.account.lock().unwrap() = account(json!({}));
+    assert!(slack(&closed, "U0SECOND", "link").await.contains("idp access code"));
+    assert_eq!(closed.fake.moods.accounts_told.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn no_account_that_leaves_a_doubt_is_linked_by_its_address() {
+    let world = trusting_emails().await;
+    for (other, why) in [
+        (json!({ "deleted": true }), "deactivated"),
+        (json!({ "is_bot": true }), "a bot's"),
+        (json!({ "is_app_user": true }), "a bot's"),
+        (json!({ "is_restricted": true }), "a guest's"),
+        (json!({ "is_ultra_restricted": true }), "a guest's"),
+        (json!({ "is_stranger": true }), "another workspace"),
+        (json!({ "team_id": "T0ELSE" }), "another workspace"),
+        (json!({ "is_email_confirmed": false }), "not confirmed"),
+        (json!({ "profile": {} }), "does not tell"),
+        (json!({ "profile": { "email": "nobody@acme.example" } }), "no User"),
+    ] {
+        *world.fake.moods.account.lock().unwrap() = account(other);
+        let said = slack(&world, ZOE, "link").await;
+        assert!(said.contains("cannot be known by your e-mail") && said.contains(why), "{said}");
+    }
+    // Nor while Slack does not tell.
+    world.fake.is_away_for(1);
+    assert!(slack(&world, ZOE, "link").await.contains("does not tell about your account"));
+    let made: i64 =
+        sqlx::query_scalar("select count(*) from idp.identity_link where made_by = 'email'")
+            .fetch_one(&world.fresh.pool)
+            .await
+            .unwrap();
+    assert_eq!(made, 0);
+    // The control: with nothing to doubt it is.
+    *world.fake.moods.account.lock().unwrap() = account(json!({}));
+    assert!(slack(&world, ZOE, "link").await.contains("from now on"));
 }

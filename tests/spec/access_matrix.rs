@@ -181,7 +181,7 @@ fn set(world: &World, authority: Authority) {
 
 fn terms(strangers: Reach, guests: Reach) -> Terms {
     let admins = vec![EntityRef::new("group", "default", "platform")];
-    Terms { strangers, guests, admins }
+    Terms { strangers, guests, admins, link_by_email: false }
 }
 
 /// What `who` sees who asks by `door`: about a service, or, with `whoami`, about themselves.

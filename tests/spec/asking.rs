@@ -74,7 +74,8 @@ async fn link(app: &App, db: &PgPool) {
             "platform": "slack", "tenant": "T0ACME", "user_id": account, "user": user.reference,
         }))
     };
-    let lines: Vec<Value> = snapshot.entities().filter_map(line).collect();
+    let users = snapshot.entities().filter(|it| it.reference.kind() == "user");
+    let lines: Vec<Value> = users.filter_map(line).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), Value::from(lines).to_string()).unwrap();
     let report = access::flow::import(db, file.path(), &snapshot, Utc::now()).await.unwrap();

@@ -158,6 +158,9 @@ async fn process(
 ) -> (Arc<Dispatcher>, Arc<discord::dispatcher::Dispatcher>, SocketAddr) {
     let api_url = format!("http://{}/api/", fake.address).parse().unwrap();
     let api = SlackApi::new(&api_url, Some(SecretString::from("xoxb-of-the-world")), &[]).unwrap();
+    let api = Arc::new(api);
+    // Of several processes over one app the first asks.
+    let _ = app.profiles.set(api.clone());
     let dispatcher = Dispatcher::new(app.clone(), api, TaskTracker::new());
     let dispatcher = Arc::new(dispatcher.answering_within(answer_within));
     let slack = Slack::new(&SecretString::from(SECRET), dispatcher.clone()).unwrap();
@@ -268,6 +271,9 @@ pub struct FakeSlack {
 pub struct Moods {
     /// How many requests are still to be turned away.
     away_for: AtomicUsize,
+    /// The account that `users.info` tells of, and how often it was asked.
+    pub account: std::sync::Mutex<Value>,
+    pub accounts_told: AtomicUsize,
     /// The answer to `apps.connections.open`, and how often it was given.
     pub socket: std::sync::Mutex<Value>,
     pub sockets_opened: AtomicUsize,
@@ -319,6 +325,11 @@ async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) ->
     if moods.away_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
         let _ = hear.send(Heard { path: "/away".into(), body });
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if path == "/api/users.info" {
+        moods.accounts_told.fetch_add(1, Ordering::SeqCst);
+        let account = moods.account.lock().unwrap().clone();
+        return json!({ "ok": true, "user": account }).to_string().into_response();
     }
     // A world that went away hears nothing more.
     let _ = hear.send(Heard { path, body });

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::connector::Connector;
 use super::pace::Pace;
+use super::profile::Account;
 use crate::chat::api::{Api, is_loopback};
 use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Client, HttpError};
@@ -175,6 +176,19 @@ impl SlackApi {
         self.call("auth.test", &json!({})).await
     }
 
+    /// What Slack knows about the account `user_id`.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn users_info(&self, user_id: &str) -> Result<Account, SlackError> {
+        #[derive(Deserialize)]
+        struct Told {
+            user: Account,
+        }
+        let told: Told = self.get("users.info", &[("user", Some(user_id))]).await?;
+        Ok(told.user)
+    }
+
     /// The modal `view` is open for whoever clicked; `trigger_id` is of that click, not older than three seconds.
     ///
     /// # Errors
@@ -210,13 +224,26 @@ impl SlackApi {
         Ok(())
     }
 
+    async fn get<T>(
+        &self,
+        method: &str,
+        parameters: &[(&str, Option<&str>); 1],
+    ) -> Result<T, SlackError>
+    where
+        T: for<'de> Deserialize<'de> + Send,
+    {
+        let Some(token) = &self.token else { return Err(no_token()) };
+        let token = SlackApiToken::new(SlackApiTokenValue(token.expose_secret().into()));
+        let session = self.client.open_session(&token);
+        let asked = session.http_session_api.http_get(method, parameters, None).await;
+        asked.map_err(|error| self.judge(error))
+    }
+
     async fn call<T>(&self, method: &str, body: &Value) -> Result<T, SlackError>
     where
         T: for<'de> Deserialize<'de> + Send,
     {
-        let Some(token) = &self.token else {
-            return Err(SlackError::Token { code: "no token".into() });
-        };
+        let Some(token) = &self.token else { return Err(no_token()) };
         self.call_as(token, method, body).await
     }
 
@@ -276,6 +303,10 @@ impl SlackApi {
         // Whoever panicked while holding it left two numbers that are still numbers.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_token() -> SlackError {
+    SlackError::Token { code: "no token".into() }
 }
 
 impl SlackError {

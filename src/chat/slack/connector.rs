@@ -21,9 +21,12 @@ use url::Url;
 
 use crate::integrations::http::{Answer, Client};
 
+/// The most bytes of an answer to a question; a profile has a few thousand.
+const ANSWER_BYTES_MAX: usize = 256 << 10;
+
 type Asking<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
 
-/// Sends JSON by POST and nothing else: every method that we call takes it.
+/// Sends JSON by POST, which every method takes that does something, and asks by GET.
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) http: Client,
@@ -48,21 +51,26 @@ impl SlackClientHttpConnector for Connector {
     {
         Box::pin(async move {
             let body = serde_json::to_value(body).map_err(|error| map_serde_error(error, None))?;
-            let bearer = context
-                .token
-                .map(|token| Zeroizing::new(format!("Bearer {}", token.token_value.0)));
-            let headers: Vec<(&str, &str)> =
-                bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
-            let answer = self.http.post_json(url.as_str(), &headers, &body).await;
+            let bearer = bearer(&context);
+            let answer = self.http.post_json(url.as_str(), &headers(&bearer), &body).await;
             read(answer.map_err(|error| system_error(error.into()))?)
         })
     }
 
-    fn http_get_uri<'a, RS>(&'a self, _: Url, _: SlackClientApiCallContext<'a>) -> Asking<'a, RS>
+    fn http_get_uri<'a, RS>(
+        &'a self,
+        url: Url,
+        context: SlackClientApiCallContext<'a>,
+    ) -> Asking<'a, RS>
     where
         RS: for<'de> serde::Deserialize<'de> + Send + 'a,
     {
-        not_called()
+        Box::pin(async move {
+            let bearer = bearer(&context);
+            let answer =
+                self.http.get_with(url.as_str(), &headers(&bearer), ANSWER_BYTES_MAX).await;
+            read(answer.map_err(|error| system_error(error.into()))?)
+        })
     }
 
     fn http_get_with_client_secret<'a, RS>(
@@ -104,6 +112,15 @@ impl SlackClientHttpConnector for Connector {
     {
         not_called()
     }
+}
+
+/// What proves to Slack who calls.
+fn bearer(context: &SlackClientApiCallContext<'_>) -> Option<Zeroizing<String>> {
+    context.token.map(|token| Zeroizing::new(format!("Bearer {}", token.token_value.0)))
+}
+
+fn headers(bearer: &Option<Zeroizing<String>>) -> Vec<(&str, &str)> {
+    bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect()
 }
 
 fn not_called<'a, RS: Send + 'a>() -> Asking<'a, RS> {

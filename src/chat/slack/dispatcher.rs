@@ -36,7 +36,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(15);
 /// What every way in from Slack leads to.
 pub struct Dispatcher {
     app: Arc<App>,
-    pub(super) api: SlackApi,
+    pub(super) api: Arc<SlackApi>,
     worker: Worker,
     /// Whom the bot's token belongs to, once Slack has said so.
     identity: OnceLock<Identity>,
@@ -47,11 +47,11 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// `tasks` are waited for before the process ends.
-    pub fn new(app: Arc<App>, api: SlackApi, tasks: TaskTracker) -> Dispatcher {
+    pub fn new(app: Arc<App>, api: impl Into<Arc<SlackApi>>, tasks: TaskTracker) -> Dispatcher {
         Dispatcher {
             worker: Worker::new(PLATFORM, app.clone(), tasks.clone()),
             app,
-            api,
+            api: api.into(),
             identity: OnceLock::new(),
             tasks,
             answer_within: ANSWER_WITHIN,

@@ -7,5 +7,6 @@ pub mod inbound;
 pub mod modal;
 pub mod outbound;
 mod pace;
+pub mod profile;
 pub mod signature;
 pub mod socket;

@@ -5,30 +5,36 @@ use serde_json::Value;
 
 use super::{Named, json};
 use crate::access::code::{Code, MINUTES, not_good};
+use crate::access::email::Profiles;
 use crate::catalog::EntityRef;
 use crate::commands::resolve::Question;
 use crate::conversation::{Platform, Way};
 use crate::error::Result;
 
 /// What is wanted of a link.
-#[derive(Debug)]
-pub enum Wish {
+pub enum Wish<'a> {
     /// Nothing can be done here but to tell how.
     Tell,
     /// A code for another account of who asks.
     Issue,
     /// The account is whose the code says.
     Redeem(Code),
+    /// The account is whose e-mail address it has.
+    Recognise(&'a dyn Profiles),
     /// Others read along: a code that stands here is worth nothing from now on.
     Overheard(Option<Code>),
 }
 
-impl Wish {
-    /// What `question`, which came in by `way`, wishes.
+impl<'a> Wish<'a> {
+    /// What `question`, which came in by `way`, wishes. `profiles` are those of Slack, where e-mail addresses link.
     ///
     /// # Errors
     /// What never was a code.
-    pub fn of(question: &Question<'_>, way: Way) -> Result<Wish> {
+    pub fn of(
+        question: &Question<'_>,
+        way: Way,
+        profiles: Option<&'a dyn Profiles>,
+    ) -> Result<Wish<'a>> {
         let typed = question.call.get("code");
         let code = typed.and_then(Code::typed);
         let is_here = question.person.speaker.platform != Platform::Terminal;
@@ -39,7 +45,12 @@ impl Wish {
             Some(code) => Ok(Wish::Redeem(code)),
             None if typed.is_some() => Err(not_good().into()),
             None if question.person.user.is_some() => Ok(Wish::Issue),
-            None => Ok(Wish::Tell),
+            None if question.person.link.is_some() => Ok(Wish::Tell),
+            None => {
+                let of_slack =
+                    profiles.filter(|_| question.person.speaker.platform == Platform::Slack);
+                Ok(of_slack.map_or(Wish::Tell, Wish::Recognise))
+            }
         }
     }
 }
