@@ -1,18 +1,19 @@
 //! Making links, taking them away, and keeping those in memory current.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::code::{self, Code, FAILURES_MAX, MINUTES, Offer};
 use super::link::{Link, LinkSet, Links, Made};
 use super::listing::{self, Report};
-use super::store;
+use super::{disk, store};
 use crate::catalog::{EntityRef, Snapshot};
 use crate::conversation::Speaker;
 use crate::error::Result;
@@ -28,24 +29,42 @@ pub async fn load(db: &PgPool) -> anyhow::Result<LinkSet> {
     store::links(&mut connection).await.context("could not read who is linked to whom")
 }
 
-/// Keeps `links` current, until `stop`: looks whenever `looked` says that the database was heard or asked.
+/// Keeps `links` current, and their copy at `disk_copy`, until `stop`: looks whenever `looked` says that the database
+/// was heard or asked.
 ///
 /// While the database is away the links stay as they are.
 pub async fn follow(
     db: PgPool,
     links: Arc<Links>,
+    disk_copy: PathBuf,
     mut looked: watch::Receiver<()>,
     stop: CancellationToken,
 ) {
+    let mut copied = None;
     loop {
-        if let Err(error) = catch_up(&db, &links).await {
-            tracing::warn!(error = format!("{error:#}"), "could not look for new links");
+        match catch_up(&db, &links).await {
+            Ok(()) if copied == Some(links.now().revision) => {}
+            Ok(()) => copied = copy(&disk_copy, links.now()).await,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "could not look for new links");
+            }
         }
         match stop.run_until_cancelled(looked.changed()).await {
             Some(Ok(())) => {}
             _ => return,
         }
     }
+}
+
+/// Writes `links` to `path`; which revision is there now, `None` where it could not be written.
+async fn copy(path: &Path, links: Arc<LinkSet>) -> Option<i64> {
+    let (path, revision) = (path.to_path_buf(), links.revision);
+    let written = spawn_blocking(move || disk::write(&path, &links)).await;
+    if let Err(error) = written.map_err(anyhow::Error::new).and_then(|it| it) {
+        tracing::error!(error = format!("{error:#}"), "could not write the copy of the links");
+        return None;
+    }
+    Some(revision)
 }
 
 async fn catch_up(db: &PgPool, links: &Links) -> anyhow::Result<()> {

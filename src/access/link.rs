@@ -48,7 +48,7 @@ impl Made {
 }
 
 /// All links of one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSet {
     /// Counted up at each change; -1 before the database was read.
     pub revision: i64,
@@ -64,15 +64,16 @@ impl LinkSet {
     }
 }
 
-/// The links as this process knows them: always there, and swapped as a whole.
-#[derive(Debug)]
-pub struct Links(ArcSwap<LinkSet>);
-
-impl Default for Links {
-    fn default() -> Links {
-        Links(ArcSwap::from_pointee(LinkSet { revision: -1, by_account: HashMap::new() }))
+impl Default for LinkSet {
+    /// Nobody is linked, before the database was read.
+    fn default() -> LinkSet {
+        LinkSet { revision: -1, by_account: HashMap::new() }
     }
 }
+
+/// The links as this process knows them: always there, and swapped as a whole.
+#[derive(Debug, Default)]
+pub struct Links(ArcSwap<LinkSet>);
 
 impl Links {
     pub fn now(&self) -> Arc<LinkSet> {

@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod code;
+pub mod disk;
 pub mod email;
 pub mod flow;
 pub mod link;

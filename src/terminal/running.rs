@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::check::listed;
 use super::setup;
-use crate::access;
+use crate::access::{self, link::LinkSet};
 use crate::app::App;
 use crate::catalog::flow::{self, Refresh};
 use crate::catalog::snapshot::{Unread, disk};
@@ -103,9 +103,7 @@ impl Running {
         };
         let Portal { commands, settings, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
-        if let Some(db) = &*app.db.load_full() {
-            app.links.set(access::flow::load(&db.pool).await?);
-        }
+        app.links.set(links(config, app.db.load_full().as_ref().as_ref()).await);
         Ok(Running {
             app: Arc::new(app),
             config: Arc::new(config.clone()),
@@ -186,8 +184,13 @@ impl Running {
             }
         };
         let (looked, links) = (Sender::new(()), self.app.links.clone());
-        let follow_links =
-            access::flow::follow(db.pool.clone(), links, looked.subscribe(), self.stop.clone());
+        let follow_links = access::flow::follow(
+            db.pool.clone(),
+            links,
+            setup::links_copy(&self.config),
+            looked.subscribe(),
+            self.stop.clone(),
+        );
         let follow = flow::follow(
             db.pool.clone(),
             self.app.catalog.clone(),
@@ -394,6 +397,27 @@ fn copy_on_disk(config: &Config) -> Option<Arc<Catalog>> {
     catalog.confirmed_at_ms.store(copy.confirmed_at.timestamp_millis(), Ordering::Relaxed);
     catalog.is_away.store(true, Ordering::Relaxed);
     Some(catalog)
+}
+
+/// Who is linked to whom, as the database tells in time, otherwise as the copy on disk has it.
+async fn links(config: &Config, db: Option<&Db>) -> LinkSet {
+    let Some(db) = db else { return links_on_disk(config) };
+    let error = match timeout(PATIENCE, access::flow::load(&db.pool)).await {
+        Ok(Ok(links)) => return links,
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => format!("it did not answer within {} s", PATIENCE.as_secs()),
+    };
+    tracing::warn!(error, "the database does not tell the links: taking the copy on disk");
+    links_on_disk(config)
+}
+
+/// Who was linked to whom when the database last told; nobody when there is no copy that can be read.
+fn links_on_disk(config: &Config) -> LinkSet {
+    let copy = access::disk::read(&setup::links_copy(config)).unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "the copy of the links is of no use");
+        None
+    });
+    copy.unwrap_or_default()
 }
 
 fn copy_at(path: &Path) -> Option<disk::Copy> {

@@ -77,11 +77,19 @@ pub fn database(config: &Config, install: bool) -> Database {
 /// Where the copy of the catalog lies that answers while there is no database: one a database, so
 /// that none answers for another.
 pub fn disk_copy(config: &Config) -> PathBuf {
-    let name = match &config.database_url {
+    config.data_dir.join(format!("catalog-{}.copy", name_of_database(config)))
+}
+
+/// Where the copy of the links lies that tells who is who while there is no database.
+pub fn links_copy(config: &Config) -> PathBuf {
+    config.data_dir.join(format!("links-{}.copy", name_of_database(config)))
+}
+
+fn name_of_database(config: &Config) -> String {
+    match &config.database_url {
         Some(url) => hex::encode(&Sha256::digest(url.expose_secret())[..8]),
         None => "private".to_string(),
-    };
-    config.data_dir.join(format!("catalog-{name}.copy"))
+    }
 }
 
 /// The client of sources and of `http:` lookups. Slack has its own, which alone may ask this machine.

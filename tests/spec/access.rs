@@ -234,9 +234,11 @@ async fn every_process_hears_of_a_link_and_each_change_has_a_generation_of_its_o
     let db = world.fresh.pool.clone();
     let stop = CancellationToken::new();
     let (links, looked) = (Arc::new(Links::default()), watch::Sender::new(()));
-    let following = flow::follow(db.clone(), links.clone(), looked.subscribe(), stop.clone());
-    let following = tokio::spawn(following);
     let disk = tempfile::tempdir().unwrap();
+    let links_copy = disk.path().join("links");
+    let following =
+        flow::follow(db.clone(), links.clone(), links_copy, looked.subscribe(), stop.clone());
+    let following = tokio::spawn(following);
     let never = Duration::from_secs(3_600);
     let catalog = Catalog::new(Snapshot::unread(Unread::NoAnswer));
     let (_aliases, told) = watch::channel(Vec::new());

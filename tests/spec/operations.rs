@@ -76,17 +76,37 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Check 5: lookups outlive the database, and a restart without it.
+/// Nobody but who is linked may ask in the portal `dir`, and U0ADA is, by the database at `url`.
+async fn link(serving: &Serving, dir: &Path, url: &str) {
+    let said = serving.says("owner payment-api").await;
+    assert!(said.contains("linked to nobody"), "{said}");
+    let file = dir.join("links.yaml");
+    let line =
+        format!("- {{platform: slack, tenant: {TEAM}, user_id: U0ADA, user: zoe-laurent}}\n");
+    std::fs::write(&file, line).unwrap();
+    let mut import = command_line::idp(&["access", "import"], dir);
+    let imported = import.arg(&file).env("DATABASE_URL", url).output().unwrap();
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let asked = async || serving.says("owner payment-api").await;
+    until("the link", asked, |said| said.contains("is owned by")).await;
+}
+
+/// Check 5: lookups outlive the database, and a restart without it, for who is linked.
 #[tokio::test]
 async fn lookups_outlive_the_database_and_a_restart_without_it() {
     let (portal, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     copy(&acme(), portal.path());
+    let settings = std::fs::read_to_string(acme().join("idp.yaml")).unwrap();
+    let closed = settings.replace("strangers: read", "strangers: nothing");
+    assert_ne!(closed, settings);
+    std::fs::write(portal.path().join("idp.yaml"), closed).unwrap();
     let server = Server::new();
     let url = server.start().await;
     let lookups = ["owner payment-api", "dependents payment-api", "find checkout"];
 
     let mut serving = Serving::start(portal.path(), &url, data.path());
     serving.is(|it| it["database"] == "up" && it["catalog"]["entities"].as_u64() > Some(100)).await;
+    link(&serving, data.path(), &url).await;
     for lookup in lookups {
         let said = serving.says(lookup).await;
         assert!(said.contains("payment") || said.contains("checkout"), "{said}");
@@ -103,9 +123,12 @@ async fn lookups_outlive_the_database_and_a_restart_without_it() {
 
     let is_copied = || {
         let files = std::fs::read_dir(data.path()).unwrap();
-        files.flatten().any(|file| file.path().extension().is_some_and(|it| it == "copy"))
+        files
+            .flatten()
+            .filter(|file| file.path().extension().is_some_and(|it| it == "copy"))
+            .count()
     };
-    until("a copy of the catalog", async || is_copied(), |it| *it).await;
+    until("a copy of the catalog and one of the links", async || is_copied(), |it| *it == 2).await;
     serving.child.kill().unwrap();
     serving.child.wait().unwrap();
     serving = Serving::start(portal.path(), &url, data.path());
