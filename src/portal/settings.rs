@@ -564,7 +564,7 @@ mod tests {
         assert_eq!(settings.aliases["checkout"].as_str(), "component:default/checkout-web");
         assert_eq!(settings.slack.team_id.as_deref(), Some("T0123456789"));
         assert_eq!(settings.discord.guild_ids, ["1234567890"]);
-assert!(settings.discord.gateway && settings.discord.messages);
+        assert!(settings.discord.gateway && settings.discord.messages);
         let Terms { strangers, guests, admins, link_by_email: _ } = settings.access.terms();
         assert_eq!((*strangers, *guests), (Reach::Read, Reach::Nothing));
         assert_eq!(admins[..], [EntityRef::new("group", "default", "platform")]);

@@ -98,18 +98,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether `key` is on; `None` when it is missing, or is neither `true` nor `false`.
-    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let node = self.take(key)?;
-        match node.content {
-            Content::Bool(flag) => Some(flag),
-            _ => {
-                self.problems.push(wrong_type(self.file, key, "`true` or `false`", &node));
-                None
-            }
-        }
-    }
-
     /// The entries of the mapping `key`, whose keys are names that the file's author chose.
     pub fn named(&mut self, key: &'static str) -> Vec<Entry> {
         let Some(node) = self.take(key) else { return Vec::new() };
