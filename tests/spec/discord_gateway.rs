@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::discord_judge::{over_a_limit, seen};
 use crate::discord_world::{
-    APPLICATION, BOT_TOKEN, BOT_USER, GUILD, Heard, Told, call, interaction,
+    APPLICATION, BOT_TOKEN, BOT_USER, FakeDiscord, GUILD, Heard, Told, call, interaction,
 };
 use crate::scale::at_full;
 use crate::waiting::until;
@@ -48,7 +48,7 @@ fn pauses() -> Pauses {
 }
 
 /// Discord's end of the gateway.
-struct Doors {
+pub struct Doors {
     url: String,
     state: Mutex<State>,
     identified: AtomicUsize,
@@ -89,10 +89,10 @@ enum Order {
 
 impl Doors {
     /// Listens, and is where Discord says that its gateway is.
-    async fn of(world: &World) -> Arc<Doors> {
+    pub async fn of(discord: &FakeDiscord) -> Arc<Doors> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        world.fake_discord.has_gateway(&url, 1_000);
+        discord.has_gateway(&url, 1_000);
         let doors = Arc::new(Doors {
             url,
             state: Mutex::default(),
@@ -227,7 +227,7 @@ impl Doors {
     }
 
     /// The event goes to the session, whether or not a connection stands; `false`: there is none.
-    fn tells(&self, kind: &str, data: Value) -> bool {
+    pub fn tells(&self, kind: &str, data: Value) -> bool {
         let mut state = self.state.lock().unwrap();
         let Some(session) = &mut state.session else { return false };
         let event = json!({ "op": 0, "s": session.events.len() + 1, "t": kind, "d": data });
@@ -268,7 +268,7 @@ impl Doors {
     }
 
     /// A connection stands that was opened after the one of this `number`.
-    async fn stands_after(&self, number: usize) -> usize {
+    pub async fn stands_after(&self, number: usize) -> usize {
         let later = |it: &Option<usize>| it.is_some_and(|it| it > number);
         until("a connection stands", async || self.standing(), later).await.unwrap()
     }
@@ -328,7 +328,7 @@ async fn heard_with(
     change: impl FnOnce(&mut idp::portal::Settings),
 ) -> (World, Arc<Doors>, Process) {
     let world = World::with(ANSWER_WITHIN, change).await;
-    let doors = Doors::of(&world).await;
+    let doors = Doors::of(&world.fake_discord).await;
     let process = Process::of(&world, pauses());
     process.is(Standing::Up).await;
     world.fake_discord.heard().await;
@@ -482,19 +482,19 @@ async fn what_a_person_must_mend_is_told_and_not_tried_again() {
         [(4_004, "DISCORD_BOT_TOKEN"), (4_013, "newer"), (4_014, "discord.messages")]
     {
         let world = World::new().await;
-        let doors = Doors::of(&world).await;
+        let doors = Doors::of(&world.fake_discord).await;
         *doors.closes_with.lock().unwrap() = Some(code);
         let mend = Process::of(&world, pauses()).gives_up().await;
         assert!(mend.contains(word), "{code}: {mend}");
         assert_eq!(doors.opened.load(Ordering::SeqCst), 1, "{code}");
     }
     let world = World::new().await;
-    let _doors = Doors::of(&world).await;
+    let _doors = Doors::of(&world.fake_discord).await;
     let mend = Process::with(&world, pauses(), "of another bot").gives_up().await;
     assert!(mend.contains("DISCORD_BOT_TOKEN"), "{mend}");
     // The control: what nobody need mend is tried again.
     let world = World::new().await;
-    let doors = Doors::of(&world).await;
+    let doors = Doors::of(&world.fake_discord).await;
     *doors.closes_with.lock().unwrap() = Some(4_000);
     let process = Process::of(&world, pauses());
     until("tried again", async || doors.identified(), |it| *it > 2).await;
@@ -510,7 +510,7 @@ async fn no_session_is_begun_once_there_were_too_many() {
     // By our own count, by Discord's, and because Discord allows no more.
     for (ours, remaining) in [(begun, 1_000), (0, 1_000 - BEGINS_MAX), (0, 0)] {
         let world = World::new().await;
-        let doors = Doors::of(&world).await;
+        let doors = Doors::of(&world.fake_discord).await;
         world.fake_discord.has_gateway(&doors.url, remaining);
         sqlx::query(begin).bind(APPLICATION).bind(ours).execute(&world.fresh.pool).await.unwrap();
         let process = Process::of(&world, pauses());
@@ -521,7 +521,7 @@ async fn no_session_is_begun_once_there_were_too_many() {
     }
     // The control: one less, and those of the day before.
     let world = World::new().await;
-    let doors = Doors::of(&world).await;
+    let doors = Doors::of(&world.fake_discord).await;
     world.fake_discord.has_gateway(&doors.url, 1_001 - BEGINS_MAX);
     let pool = &world.fresh.pool;
     sqlx::query(begin).bind(APPLICATION).bind(begun).execute(pool).await.unwrap();
@@ -765,7 +765,7 @@ async fn what_is_not_told_again_is_lost() {
 #[tokio::test]
 async fn who_identifies_each_time_spends_the_budget_and_loses_events() {
     let world = World::new().await;
-    let doors = Doors::of(&world).await;
+    let doors = Doors::of(&world.fake_discord).await;
     let http = Client::new(Policy { allowed: Vec::new(), loopback: true });
     let mut lost = 0;
     for number in 1..=21 {

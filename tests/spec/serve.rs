@@ -16,6 +16,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::command_line::CommandLine;
 use crate::database;
+use crate::discord_gateway::Doors;
+use crate::discord_world::{APPLICATION, BOT_TOKEN, FakeDiscord, GUILD, call, interaction};
 use crate::waiting::{LOOK_EVERY, PATIENCE, until};
 use crate::world::gets;
 
@@ -172,6 +174,37 @@ async fn it_answers_slack_and_stops_when_told() {
     let idp = CommandLine::new().await;
     let mut server = Server::start(&idp);
     server.says_at_last("owner payment-api", "payments");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_bots_token_alone_discord_is_heard_over_its_gateway() {
+    let idp = CommandLine::new().await;
+    let discord = FakeDiscord::start().await;
+    let doors = Doors::of(&discord).await;
+    idp.set(&format!("discord: {{guild_ids: ['{GUILD}']}}\n"));
+    let mut command = idp.command(&["serve", "--portal", "portal", "--listen", "127.0.0.1:0"]);
+    let own = [("DISCORD_APPLICATION_ID", APPLICATION), ("DISCORD_BOT_TOKEN", BOT_TOKEN)];
+    command.envs(own).env("DISCORD_API_URL", discord.url());
+    let mut server = Server::of(command);
+    doors.stands_after(0).await;
+    server.says_at_last("owner payment-api", "payments");
+    discord.tells("token-1");
+    let asked = call("owner", &[("entity", json!("payment-api"))]);
+    assert!(doors.tells("INTERACTION_CREATE", interaction(1, 2, "400000000000000001", asked)));
+    let answered = async || loop {
+        let heard = discord.hears().await;
+        if heard.call == "POST /interactions/1/token-1/callback" {
+            return heard.body;
+        }
+    };
+    assert!(answered().await.to_string().contains("is owned by"));
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let ready = "GET /readyz HTTP/1.1\r\nhost: idp\r\nconnection: close\r\n\r\n";
+    stream.write_all(ready.as_bytes()).unwrap();
+    let ready: Value = serde_json::from_str(&body_of(stream)).unwrap();
+    assert_eq!(ready["connections"], json!({ "discord_gateway": { "state": "up" } }));
     server.tell(Signal::SIGTERM);
     assert_eq!(server.ends(), Some(0));
 }
