@@ -1,6 +1,7 @@
 //! Slack over HTTP: what it is answered, once, and what it is not.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use idp::chat::ANSWER_WITHIN;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::scale::at_full;
 use crate::slack_judge;
-use crate::world::{SECRET, TEAM, World, gets, mention, now_s, request, sends, signed};
+use crate::world::{Heard, SECRET, TEAM, World, gets, mention, now_s, request, sends, signed};
 
 /// Everything that a message shows, in its order.
 fn shown(message: &Value) -> String {
@@ -167,6 +168,59 @@ async fn an_answer_that_takes_long_follows_by_its_response_url() {
     let heard = world.fake.hears().await;
     assert!(heard.path.starts_with("/respond/"), "{heard:?}");
     assert!(shown(&heard.body).contains("payment-api"), "{heard:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_for_its_response_url_is_posted() {
+    let world = World::of_patience(Duration::from_millis(50)).await;
+    world.fake.moods.urls_are_gone.store(true, Ordering::SeqCst);
+    let mut holder = world.fresh.pool.begin().await.unwrap();
+    sqlx::query("lock table idp.change in access exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    world.types("U0ADA", "history payment-api").await;
+    holder.rollback().await.unwrap();
+    assert_eq!(world.fake.hears().await.path, "/gone");
+    let heard = world.fake.hears().await;
+    assert_eq!(heard.path, "/api/chat.postMessage", "everybody in the channel sees it");
+    assert_eq!(heard.body["channel"], "C0NOBODY");
+    assert!(shown(&heard.body).contains("payment-api"), "{heard:?}");
+}
+
+/// D18: a response URL works five times within 30 minutes.
+#[tokio::test]
+async fn an_answer_whose_response_url_is_used_up_is_posted_and_nobody_waits_in_vain() {
+    let world = World::new().await;
+    world.fake.moods.urls_are_gone.store(true, Ordering::SeqCst);
+    for is_outside in [false, true] {
+        world.fake.moods.is_outside.store(is_outside, Ordering::SeqCst);
+        let click = world.click(&format!("gone-{is_outside}"), "owner checkout");
+        assert_eq!(world.sends("/slack/interactions", &click).await.status, 200);
+        assert_eq!(world.fake.hears().await.path, "/gone");
+        if is_outside {
+            assert_eq!(world.fake.hears().await.path, "/outside");
+        }
+        let Heard { path, body } = world.fake.hears().await;
+        let to = (body["channel"].as_str().unwrap(), body["user"].as_str());
+        match is_outside {
+            // Where they clicked, for them alone.
+            false => assert_eq!(
+                (path.as_str(), to),
+                ("/api/chat.postEphemeral", ("C0NOBODY", Some("U0ADA")))
+            ),
+            // The bot is not there: to them directly.
+            true => assert_eq!((path.as_str(), to.0), ("/api/chat.postMessage", "U0ADA")),
+        }
+        assert!(shown(&body).contains("owned by"), "{body}");
+        assert!(body["response_type"].is_null() && body["replace_original"].is_null(), "{body}");
+    }
+    // The control: a URL that works is all that is used.
+    world.fake.moods.urls_are_gone.store(false, Ordering::SeqCst);
+    for trigger in ["works", "works-too"] {
+        world.sends("/slack/interactions", &world.click(trigger, "owner checkout")).await;
+        assert_eq!(world.fake.hears().await.path, format!("/respond/{trigger}"));
+    }
 }
 
 /// D3: what Slack did not sign exactly so is refused before it is read.

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -274,6 +274,10 @@ pub struct Moods {
     /// The account that `users.info` tells of, and how often it was asked.
     pub account: std::sync::Mutex<Value>,
     pub accounts_told: AtomicUsize,
+    /// Every response URL is used up, and each use heard as `/gone`.
+    pub urls_are_gone: AtomicBool,
+    /// The bot is in no channel; a try to post there is heard as `/outside`.
+    pub is_outside: AtomicBool,
     /// The answer to `apps.connections.open`, and how often it was given.
     pub socket: std::sync::Mutex<Value>,
     pub sockets_opened: AtomicUsize,
@@ -312,7 +316,7 @@ impl FakeSlack {
 type Hearing = (UnboundedSender<Heard>, Arc<Moods>);
 
 async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) -> Response {
-    let body = serde_json::from_str(&body).unwrap_or_default();
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
     let path = uri.path().to_string();
     if path == "/api/auth.test" {
         return json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string().into_response();
@@ -330,6 +334,17 @@ async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) ->
         moods.accounts_told.fetch_add(1, Ordering::SeqCst);
         let account = moods.account.lock().unwrap().clone();
         return json!({ "ok": true, "user": account }).to_string().into_response();
+    }
+    let refused = if path.starts_with("/respond/") && moods.urls_are_gone.load(Ordering::SeqCst) {
+        Some(("/gone", StatusCode::NOT_FOUND, "used_url"))
+    } else if moods.is_outside.load(Ordering::SeqCst) && body["channel"] == "C0NOBODY" {
+        Some(("/outside", StatusCode::OK, "not_in_channel"))
+    } else {
+        None
+    };
+    if let Some((path, status, error)) = refused {
+        let _ = hear.send(Heard { path: path.into(), body });
+        return (status, json!({ "ok": false, "error": error }).to_string()).into_response();
     }
     // A world that went away hears nothing more.
     let _ = hear.send(Heard { path, body });

@@ -108,7 +108,36 @@ impl SlackApi {
         thread_ts: Option<&str>,
         message: &Value,
     ) -> Result<Posted, SlackError> {
+        self.post("chat.postMessage", channel, thread_ts, message.clone()).await
+    }
+
+    /// `message`, an object, is shown in `channel` to `user` alone, in the thread `thread_ts` where there is one.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn post_ephemeral(
+        &self,
+        channel: &str,
+        user: &str,
+        thread_ts: Option<&str>,
+        message: &Value,
+    ) -> Result<(), SlackError> {
         let mut body = message.clone();
+        body["user"] = user.into();
+        self.post("chat.postEphemeral", channel, thread_ts, body).await.map(|_: Value| ())
+    }
+
+    /// Waits for the channel's turn, and again where Slack asks for it.
+    async fn post<T>(
+        &self,
+        method: &str,
+        channel: &str,
+        thread_ts: Option<&str>,
+        mut body: Value,
+    ) -> Result<T, SlackError>
+    where
+        T: for<'de> Deserialize<'de> + Send,
+    {
         body["channel"] = channel.into();
         if let Some(thread_ts) = thread_ts {
             body["thread_ts"] = thread_ts.into();
@@ -116,7 +145,7 @@ impl SlackApi {
         let mut posted = Err(SlackError::Limited { wait: Duration::ZERO });
         for _ in 0..SENDS_MAX {
             self.wait_for_turn(channel).await?;
-            posted = self.call("chat.postMessage", &body).await;
+            posted = self.call(method, &body).await;
             // Nothing was posted; the next turn comes after the pause that Slack asked for.
             if !matches!(posted, Err(SlackError::Limited { .. })) {
                 break;
@@ -332,6 +361,7 @@ impl SlackError {
             | "restricted_action_non_threadable_channel"
             | "cannot_dm_bot"
             | "user_not_found"
+            | "user_not_in_channel"
             | "messages_tab_disabled"
             | "team_access_not_granted"
             | "access_denied"

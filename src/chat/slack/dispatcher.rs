@@ -10,8 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +23,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
-use crate::conversation::{Address, Audience, Form, Invocation, Reply, Way};
+use crate::conversation::{Address, Audience, Click, Form, Invocation, Reply, Speaker, Way};
 use crate::error::Refusal;
 
 /// How the inbox calls Slack.
@@ -43,6 +42,13 @@ pub struct Dispatcher {
     /// The answers under way.
     pub(super) tasks: TaskTracker,
     answer_within: Duration,
+}
+
+/// Whom an answer goes to that is not on its request.
+struct Asker {
+    speaker: Speaker,
+    address: Address,
+    response_url: Option<String>,
 }
 
 impl Dispatcher {
@@ -145,24 +151,22 @@ impl Dispatcher {
                 return nothing();
             }
         }
+        let Invocation { speaker, address, .. } = invocation.clone();
         let app = self.app.clone();
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(message) => message,
             Err(_) => {
-                self.tasks.spawn(self.clone().answer_later(response_url, answer));
+                let asker = Asker { speaker, address, response_url };
+                self.tasks.spawn(self.clone().answer_later(asker, answer));
                 body(json!({ "response_type": "ephemeral", "text": "Looking it up…" }))
             }
         }
     }
 
-    async fn answer_later(
-        self: Arc<Self>,
-        response_url: Option<String>,
-        answer: impl Future<Output = Bytes>,
-    ) {
+    async fn answer_later(self: Arc<Self>, asker: Asker, answer: impl Future<Output = Bytes>) {
         let message = answer.await;
-        if let Err(error) = self.respond(response_url.as_deref(), &message).await {
+        if let Err(error) = self.deliver_shown(&asker, &message).await {
             tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
         }
     }
@@ -170,6 +174,7 @@ impl Dispatcher {
     /// Opens the form, or says why not to whoever clicked.
     async fn open(self: Arc<Self>, opening: Opening) {
         let Opening { click, trigger_id, response_url } = opening;
+        let Click { speaker, address, .. } = click.clone();
         let said = match self.app.form(&click) {
             Ok(Some(form)) => {
                 match self.show(&form, &click.address, &trigger_id, &response_url).await {
@@ -193,7 +198,8 @@ impl Dispatcher {
             Err(error) => error.into_reply(),
         };
         let said = Reply { audience: Audience::Asker, ..said };
-        if let Err(error) = self.respond(Some(&response_url), &Message::body(&said)).await {
+        let asker = Asker { speaker, address, response_url: Some(response_url) };
+        if let Err(error) = self.deliver_shown(&asker, &Message::body(&said)).await {
             tracing::warn!(error = format!("{error:#}"), "could not say that a form did not open");
         }
     }
@@ -255,7 +261,8 @@ impl Dispatcher {
         if let Some(thread) = &filled.address.thread {
             message["thread_ts"] = json!(thread);
         }
-        Ok(self.api.respond(&filled.response_url, &message).await?)
+        let Filled { speaker, address, response_url, .. } = filled.clone();
+        self.deliver(&Asker { speaker, address, response_url: Some(response_url) }, message).await
     }
 
     /// Writes down what came in; `None` when it was known already.
@@ -264,11 +271,39 @@ impl Dispatcher {
         self.worker.take(tenant, envelope.id, &envelope.errand).await
     }
 
-    /// Sends an answer that was not there in time for its request.
-    async fn respond(&self, response_url: Option<&str>, message: &[u8]) -> anyhow::Result<()> {
-        let response_url = response_url.context("the request had no `response_url`")?;
-        let message: &RawValue = serde_json::from_slice(message)?;
-        Ok(self.api.respond(response_url, &message).await?)
+    /// [`Dispatcher::deliver`] of a message as bytes.
+    async fn deliver_shown(&self, asker: &Asker, message: &[u8]) -> anyhow::Result<()> {
+        self.deliver(asker, serde_json::from_slice(message)?).await
+    }
+
+    /// Sends an answer that was not on its request: by the `response_url`, and once that is used up or has ended
+    /// as a message of the bot's, so that nobody waits in vain.
+    async fn deliver(&self, asker: &Asker, mut message: Value) -> anyhow::Result<()> {
+        let Asker { speaker, address, response_url } = asker;
+        if let Some(response_url) = response_url {
+            match self.api.respond(response_url, &message).await {
+                Err(error @ SlackError::Gone { .. }) => {
+                    tracing::info!(error = error.to_string(), "an answer is posted instead");
+                }
+                sent => return Ok(sent?),
+            }
+        }
+        let fields = message.as_object_mut().context("the message is not an object")?;
+        let is_public = fields.remove("response_type").is_some_and(|it| it == "in_channel");
+        fields.remove("replace_original");
+        let (channel, thread) = (address.channel_id.as_str(), address.thread.as_deref());
+        let posted = match is_public {
+            true => self.api.post_message(channel, thread, &message).await.map(|_| ()),
+            false => self.api.post_ephemeral(channel, &speaker.user_id, thread, &message).await,
+        };
+        match posted {
+            // The bot is not in the channel: it writes to the person alone.
+            Err(SlackError::Channel { .. }) => {
+                self.api.post_message(&speaker.user_id, None, &message).await?;
+                Ok(())
+            }
+            posted => Ok(posted?),
+        }
     }
 }
 
@@ -284,15 +319,16 @@ impl Answers for Dispatcher {
                 self.api.post_message(&address.channel_id, thread, &message).await?;
             }
             Errand::Clicked { click, response_url, replaces } => {
-                let thread = click.address.thread.clone();
+                let Click { speaker, address, .. } = click.clone();
                 let mut message =
                     outbound::message(&self.app.answer(Way::Button, click.into()).await)?;
                 message["response_type"] = json!("ephemeral");
                 message["replace_original"] = json!(replaces);
-                if let Some(thread) = thread {
+                if let Some(thread) = &address.thread {
                     message["thread_ts"] = json!(thread);
                 }
-                self.api.respond(&response_url, &message).await?;
+                let asker = Asker { speaker, address, response_url: Some(response_url) };
+                self.deliver(&asker, message).await?;
             }
             Errand::Filled(filled) => self.send_filled(&filled, &self.fill(&filled).await).await?,
         }
