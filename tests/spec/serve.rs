@@ -200,10 +200,7 @@ async fn with_the_bots_token_alone_discord_is_heard_over_its_gateway() {
         }
     };
     assert!(answered().await.to_string().contains("is owned by"));
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    let ready = "GET /readyz HTTP/1.1\r\nhost: idp\r\nconnection: close\r\n\r\n";
-    stream.write_all(ready.as_bytes()).unwrap();
-    let ready: Value = serde_json::from_str(&body_of(stream)).unwrap();
+    let (_, ready) = server.ready().await;
     assert_eq!(ready["connections"], json!({ "discord_gateway": { "state": "up" } }));
     server.tell(Signal::SIGTERM);
     assert_eq!(server.ends(), Some(0));
