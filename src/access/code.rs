@@ -89,11 +89,11 @@ pub fn too_many() -> Refusal {
     }
 }
 
-/// The answer where others read along.
+/// The answer to a message, which others may read.
 pub fn overheard() -> Refusal {
     Refusal::NotAllowed {
-        rule: "Links are made where nobody else reads along.".into(),
-        next: "Type `/idp link`; if you wrote a code here, it cannot be used any more.".into(),
+        rule: "Accounts are linked by the command `/idp link`, whose answer only you see.".into(),
+        next: "Type it; a code that stood in a message cannot be used any more.".into(),
         instead: Vec::new(),
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::{COMMANDS_DIR, Settings, commands, settings, sorted};
 use crate::catalog::formats::fields::{self, START};
-use crate::catalog::formats::yaml::Position;
+use crate::catalog::formats::yaml::{Content, Node, Position};
 use crate::catalog::import::reading::{Incoming, News, Reader};
 use crate::catalog::snapshot::skeleton;
 use crate::catalog::sources::{Source, SourceFile, file};
-use crate::catalog::{Problem, Severity};
+use crate::catalog::{EntityRef, Problem, Severity};
 
 /// What a portal may have in it.
 const NAMES: [&str; 7] = [
@@ -49,6 +49,7 @@ pub fn check(dir: &Path) -> Vec<Problem> {
     if settings.sources.iter().all(|source| matches!(source, Source::Path { .. })) {
         problems.extend(owned_by_nobody(&found.entities, dir));
         problems.extend(aliases_of_nothing(&settings, &found.entities, dir));
+        problems.extend(admins_of_nothing(&settings, &found.entities, dir));
     }
     sorted(problems)
 }
@@ -218,6 +219,30 @@ fn aliases_of_nothing(settings: &Settings, entities: &[Incoming], dir: &Path) ->
         problems.push(warning(settings::FILE, entry.value.at, "alias", message, &hint));
     }
     problems
+}
+
+/// Admins whom the catalog does not have: nobody is one by them.
+fn admins_of_nothing(settings: &Settings, entities: &[Incoming], dir: &Path) -> Vec<Problem> {
+    let known: HashSet<&str> = entities.iter().map(|it| it.reference.as_str()).collect();
+    let text = std::fs::read_to_string(dir.join(settings::FILE)).unwrap_or_default();
+    let Ok(root) = fields::read(&text, settings::FILE) else { return Vec::new() };
+    let listed = root.get("access").and_then(|access| access.get("admins"));
+    let items = listed.map(|node| match &node.content {
+        Content::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    });
+    let admins = settings.access.terms().admins.iter();
+    let unknown =
+        admins.zip(items.unwrap_or_default()).filter(|(it, _)| !known.contains(it.as_str()));
+    let problem = |(admin, node): (&EntityRef, &Node)| {
+        let message = format!("The admin `{admin}` is described nowhere.");
+        let hint = match closest_reference(admin.as_str(), entities) {
+            Some(known) => format!("Did you mean `{known}`?"),
+            None => "Describe it, or remove it here.".to_string(),
+        };
+        warning(settings::FILE, node.at, "admin", message, &hint)
+    };
+    unknown.map(problem).collect()
 }
 
 fn closest_reference<'a>(missing: &str, entities: &'a [Incoming]) -> Option<&'a str> {

@@ -147,7 +147,7 @@ async fn what_others_read_along_is_worth_nothing() {
     let world = closed().await;
     world.mentions(ZOE, "link").await;
     let said = world.fake.hears().await.body.to_string();
-    assert!(said.contains("where nobody else reads along"), "{said}");
+    assert!(said.contains("whose answer only you see"), "{said}");
     let code = code_in(&slack(&world, ZOE, "link").await);
     world.mentions("U0STRANGER", &format!("link {code}")).await;
     let said = world.fake.hears().await.body.to_string();

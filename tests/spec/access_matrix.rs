@@ -10,12 +10,13 @@ use chrono::Utc;
 use idp::access::link::{LinkSet, Made};
 use idp::access::{Authority, Link, Reach, Terms};
 use idp::catalog::EntityRef;
+use idp::chat::discord::inbound as discord_inbound;
 use idp::chat::slack::inbound;
 use idp::conversation::{Platform, Speaker, Way};
 use idp::terminal::ask::typed;
 use serde_json::{Value, json};
 
-use crate::discord_world::{self, GUILD};
+use crate::discord_world::{self, BOT_USER, GUILD};
 use crate::world::{TEAM, World, gets, interaction};
 
 /// Somebody, by what the catalog and the links say of them.
@@ -68,6 +69,8 @@ enum Door {
     SlackFormFilled,
     SlackTyping,
     DiscordCommand,
+    DiscordMention,
+    DiscordDirectMessage,
     DiscordButton,
     DiscordFormOpened,
     DiscordFormFilled,
@@ -77,7 +80,7 @@ enum Door {
     Http,
 }
 
-const DOORS: [Door; 16] = [
+const DOORS: [Door; 18] = [
     Door::SlackCommand,
     Door::SlackSocketCommand,
     Door::SlackMention,
@@ -87,6 +90,8 @@ const DOORS: [Door; 16] = [
     Door::SlackFormFilled,
     Door::SlackTyping,
     Door::DiscordCommand,
+    Door::DiscordMention,
+    Door::DiscordDirectMessage,
     Door::DiscordButton,
     Door::DiscordFormOpened,
     Door::DiscordFormFilled,
@@ -108,6 +113,7 @@ impl Door {
             Door::SlackFormFilled => Some((Slack, Way::Filled)),
             Door::SlackTyping => Some((Slack, Way::Typing)),
             Door::DiscordCommand => Some((Discord, Way::Command)),
+            Door::DiscordMention | Door::DiscordDirectMessage => Some((Discord, Way::Message)),
             Door::DiscordButton => Some((Discord, Way::Button)),
             Door::DiscordFormOpened => Some((Discord, Way::Form)),
             Door::DiscordFormFilled => Some((Discord, Way::Filled)),
@@ -153,6 +159,7 @@ async fn world() -> World {
     let world = World::new().await;
     let mut links = LinkSet { revision: 1, ..LinkSet::default() };
     for who in EVERYBODY {
+        world.fake_discord.has_member(&who.discord());
         let Some(user) = who.user() else { continue };
         let link = Link {
             user: EntityRef::parse(user, None, "default").unwrap(),
@@ -270,6 +277,20 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
                 false => discord_world::call("owner", &entity),
             };
             judged(&interacts(world, &discord, 2, data).await.to_string(), whoami)
+        }
+        Door::DiscordMention | Door::DiscordDirectMessage => {
+            let mut message = json!({
+                "id": number.to_string(), "channel_id": "600000000000000001", "guild_id": GUILD,
+                "type": 0, "author": { "id": discord, "username": "ada" },
+                "mentions": [{ "id": BOT_USER }], "content": format!("<@{BOT_USER}> {words}"),
+            });
+            if door == Door::DiscordDirectMessage {
+                message["guild_id"] = Value::Null;
+            }
+            // What the gateway tells leads here, as every way in from Discord does.
+            let heard = discord_inbound::message(&message, BOT_USER);
+            world.discord.hear(heard).await.unwrap();
+            judged(&world.hears_call("POST").await.body.to_string(), whoami)
         }
         Door::DiscordButton | Door::DiscordFormOpened => {
             let is_form = door == Door::DiscordFormOpened;
@@ -422,7 +443,7 @@ async fn a_way_in_that_does_not_ask_is_noticed() {
         noticed += 1;
     }
     println!("REL E12 {noticed} ways in that do not ask, {noticed} noticed");
-    assert_eq!(noticed, 11);
+    assert_eq!(noticed, 12);
 }
 
 #[tokio::test]

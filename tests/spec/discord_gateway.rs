@@ -343,7 +343,7 @@ impl World {
     }
 
     /// The next call of `method` to Discord.
-    async fn hears_call(&self, method: &str) -> Heard {
+    pub async fn hears_call(&self, method: &str) -> Heard {
         loop {
             let heard = self.fake_discord.hears().await;
             if heard.call.starts_with(method) {

@@ -197,6 +197,17 @@ fn an_alias_of_nothing_is_told_at_its_line() {
 }
 
 #[test]
+fn an_admin_whom_nobody_describes_is_told_at_its_place() {
+    let settings = "organisation: Acme\naccess:\n  admins: [group:payments, group:paymnts]\n";
+    let dir = portal_of(&[("idp.yaml", settings), ("catalog/a.yaml", TEAM)]);
+    let problems = portal::check(dir.path());
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    let told = (problems[0].rule.as_str(), problems[0].line, problems[0].column);
+    assert_eq!(told, ("admin", 3, 28));
+    assert_eq!(problems[0].hint, "Did you mean `group:default/payments`?");
+}
+
+#[test]
 fn what_is_misnamed_and_would_not_be_read_is_told() {
     for (misnamed, meant) in [("idp.yml", "idp.yaml"), ("comands/a.yaml", "commands")] {
         let dir = portal_of(&[(misnamed, ""), ("catalog/a.yaml", TEAM)]);
