@@ -83,17 +83,32 @@ fn the_settings_that_the_readme_shows_are_good() {
 
 #[test]
 fn every_variable_is_documented_and_no_other() {
-    let code = fs::read_to_string("src/config.rs").unwrap();
-    let code = code.split("#[cfg(test)]").next().unwrap();
-    let read = all(r#"(?:variable|secret)\("([A-Z_]+)""#, code);
-    assert!(read.contains("DATABASE_URL"), "{read:?}");
-
+    let read = variables();
     let page = fs::read_to_string("docs/settings.md").unwrap();
     let variables = page.split("## `idp.yaml`").next().unwrap();
     let mut told = all("`([A-Z][A-Z_]+)`", variables);
     assert_eq!(&told - &read, BTreeSet::new(), "documented, and read by nothing");
     told.extend(all(r"^\| `([A-Z_]+)` \|", variables));
     assert_eq!(&read - &told, BTreeSet::new(), "read, and not documented");
+}
+
+#[test]
+fn the_deployment_names_every_variable_of_the_platforms_and_no_other() {
+    let read = variables();
+    // Where the vendors' APIs are only tests say otherwise.
+    let is_platforms = |name: &String| {
+        (name.starts_with("SLACK_") || name.starts_with("DISCORD_")) && !name.ends_with("_API_URL")
+    };
+    let platforms: BTreeSet<String> = read.iter().filter(|it| is_platforms(it)).cloned().collect();
+    assert!(platforms.len() > 5, "{platforms:?}");
+    for file in ["deploy/compose.yaml", "deploy/systemd/idp.service"] {
+        let text = fs::read_to_string(file).unwrap();
+        let named = all("\\b((?:SLACK|DISCORD|IDP|DATABASE)_[A-Z_]+)\\b", &text);
+        let named: BTreeSet<String> =
+            named.iter().map(|it| it.trim_end_matches("_FILE").to_string()).collect();
+        assert_eq!(&named - &read, BTreeSet::new(), "{file} names what nothing reads");
+        assert_eq!(&platforms - &named, BTreeSet::new(), "{file} leaves out");
+    }
 }
 
 #[test]
@@ -140,14 +155,14 @@ fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
         "slash command" => Some("commands"),
         "app_mention" => Some("app_mentions:read"),
         "message.im" => Some("im:history"),
-        "chat.postMessage" => Some("chat:write"),
+        "chat.postMessage" | "chat.postEphemeral" => Some("chat:write"),
         "auth.test" | "views.open" => None,
         // Only with `access.link_by_email`: the manifest says which scopes to add then.
         "users.info" => None,
         other => panic!("which scope does `{other}` need? Add it here and to the manifest"),
     };
     let client = fs::read_to_string("src/chat/slack/client.rs").unwrap();
-    let methods = all(r#"\.(?:call|get)\(\s*"([a-z]+\.[a-zA-Z.]+)""#, &client);
+    let methods = all(r#"\.(?:call|get|post)\(\s*"([a-z]+\.[a-zA-Z.]+)""#, &client);
     assert!(methods.contains("chat.postMessage"), "{methods:?}");
     let used = methods.iter().chain(&events).map(String::as_str).chain(["slash command"]);
     let needed: BTreeSet<&str> = used.filter_map(scope_of).collect();
@@ -225,6 +240,15 @@ fn copy(from: &Path, to: &Path) {
             false => drop(fs::copy(entry.path(), target).unwrap()),
         }
     }
+}
+
+/// The variables that the program reads.
+fn variables() -> BTreeSet<String> {
+    let code = fs::read_to_string("src/config.rs").unwrap();
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let read = all(r#"(?:variable|secret)\("([A-Z_]+)""#, code);
+    assert!(read.contains("DATABASE_URL"), "{read:?}");
+    read
 }
 
 fn readme() -> String {
