@@ -136,11 +136,7 @@ async fn a_form_asks_for_what_a_button_leaves_out() {
 #[tokio::test]
 async fn an_answer_that_takes_long_follows_by_the_token() {
     let world = World::of_patience(Duration::from_millis(50)).await;
-    let mut holder = world.fresh.pool.begin().await.unwrap();
-    sqlx::query("lock table idp.change in access exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = world.holds_history_up().await;
     world.fake_discord.is_limited_for(2);
     let said = world.calls("history", &[("entity", json!("payment-api"))]).await;
     assert_eq!((&said["type"], &said["data"]["flags"]), (&json!(5), &json!(64)));

@@ -157,11 +157,7 @@ async fn a_delivery_to_another_process_is_answered_once() {
 #[tokio::test]
 async fn an_answer_that_takes_long_follows_by_its_response_url() {
     let world = World::of_patience(Duration::from_millis(50)).await;
-    let mut holder = world.fresh.pool.begin().await.unwrap();
-    sqlx::query("lock table idp.change in access exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = world.holds_history_up().await;
     let said = world.types("U0ADA", "history payment-api").await;
     assert_eq!(said, json!({ "response_type": "ephemeral", "text": "Looking it up…" }));
     holder.rollback().await.unwrap();
@@ -174,11 +170,7 @@ async fn an_answer_that_takes_long_follows_by_its_response_url() {
 async fn an_answer_that_takes_too_long_for_its_response_url_is_posted() {
     let world = World::of_patience(Duration::from_millis(50)).await;
     world.fake.moods.urls_are_gone.store(true, Ordering::SeqCst);
-    let mut holder = world.fresh.pool.begin().await.unwrap();
-    sqlx::query("lock table idp.change in access exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = world.holds_history_up().await;
     world.types("U0ADA", "history payment-api").await;
     holder.rollback().await.unwrap();
     assert_eq!(world.fake.hears().await.path, "/gone");

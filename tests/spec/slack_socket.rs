@@ -400,9 +400,7 @@ async fn a_slack_that_is_away_is_tried_again() {
 #[tokio::test]
 async fn what_is_under_way_is_acknowledged_before_it_stops() {
     let Heard { world, sockets, stop, running, .. } = heard(pauses()).await;
-    let mut holder = world.fresh.pool.begin().await.unwrap();
-    let hold = "lock table idp.change in access exclusive mode";
-    sqlx::query(hold).execute(&mut *holder).await.unwrap();
+    let holder = world.holds_history_up().await;
     sockets.sends(command(&world, "e1", "history payment-api"));
     let waiting =
         "select count(*) from pg_locks where relation = 'idp.change'::regclass and not granted";

@@ -22,6 +22,7 @@ use idp::web::slack::Slack;
 use idp::web::{self, Web, server};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -137,6 +138,14 @@ impl World {
             "actions": [{ "type": "button", "action_id": "idp:0", "value": words }],
         });
         interaction(&payload)
+    }
+
+    /// Until it is rolled back, or dropped, `history` waits.
+    pub async fn holds_history_up(&self) -> Transaction<'static, Postgres> {
+        let mut holder = self.fresh.pool.begin().await.unwrap();
+        let hold = "lock table idp.change in access exclusive mode";
+        sqlx::query(hold).execute(&mut *holder).await.unwrap();
+        holder
     }
 
     /// A request that Slack signed now.
