@@ -62,6 +62,8 @@ pub struct Doors {
     breaks_again: AtomicUsize,
     /// What an IDENTIFY is answered with, instead of a session.
     closes_with: Mutex<Option<u16>>,
+    /// Whose the token is.
+    application: Mutex<String>,
     /// What IDENTIFYs said.
     said: Mutex<Vec<Value>>,
 }
@@ -103,6 +105,7 @@ impl Doors {
             is_deaf_once: AtomicBool::new(false),
             breaks_again: AtomicUsize::new(0),
             closes_with: Mutex::default(),
+            application: Mutex::new(APPLICATION.into()),
             said: Mutex::default(),
         });
         let accepting = doors.clone();
@@ -192,7 +195,7 @@ impl Doors {
         let id = format!("session-{}", state.sessions);
         let data = json!({
             "v": 10, "session_id": id, "resume_gateway_url": self.url, "guilds": [],
-            "user": { "id": BOT_USER }, "application": { "id": APPLICATION },
+            "user": { "id": BOT_USER }, "application": { "id": *self.application.lock().unwrap() },
         });
         let ready = json!({ "op": 0, "s": 1, "t": "READY", "d": data });
         let _ = tell.send(Order::Say(ready.clone()));
@@ -492,6 +495,12 @@ async fn what_a_person_must_mend_is_told_and_not_tried_again() {
     let _doors = Doors::of(&world.fake_discord).await;
     let mend = Process::with(&world, pauses(), "of another bot").gives_up().await;
     assert!(mend.contains("DISCORD_BOT_TOKEN"), "{mend}");
+    let world = World::new().await;
+    let doors = Doors::of(&world.fake_discord).await;
+    *doors.application.lock().unwrap() = "800000000000000009".into();
+    let mend = Process::of(&world, pauses()).gives_up().await;
+    assert!(mend.contains("DISCORD_APPLICATION_ID"), "{mend}");
+    assert_eq!(doors.identified(), 1);
     // The control: what nobody need mend is tried again.
     let world = World::new().await;
     let doors = Doors::of(&world.fake_discord).await;

@@ -53,6 +53,8 @@ pub enum Event {
     Ready {
         session_id: String,
         url: String,
+        /// Whose token it was begun with.
+        application_id: String,
     },
     /// What was missed has been told.
     Resumed,
@@ -104,6 +106,7 @@ fn event(kind: &str, data: &Value, bot_user_id: &str) -> Event {
             return Event::Ready {
                 session_id: text("session_id"),
                 url: text("resume_gateway_url"),
+                application_id: data["application"]["id"].as_str().unwrap_or_default().to_string(),
             };
         }
         "RESUMED" => return Event::Resumed,
@@ -189,8 +192,14 @@ mod tests {
             assert_eq!(read(json!({ "op": 9, "d": d })), Frame::Invalid { resumable: false });
         }
         assert_eq!(read(json!({ "op": 11 })), Frame::BeatHeard);
-        let data = json!({ "session_id": "s", "resume_gateway_url": "wss://r" });
-        let ready = Event::Ready { session_id: "s".into(), url: "wss://r".into() };
+        let data = json!({
+            "session_id": "s", "resume_gateway_url": "wss://r", "application": { "id": "1" },
+        });
+        let ready = Event::Ready {
+            session_id: "s".into(),
+            url: "wss://r".into(),
+            application_id: "1".into(),
+        };
         assert_eq!(
             read(json!({ "op": 0, "s": 1, "t": "READY", "d": data })),
             Frame::Event { sequence: 1, event: ready }

@@ -60,6 +60,10 @@ const FAILURES_AT_ITS_PLACE: u32 = 3;
 /// What we close with. After 1000 and 1001 Discord would forget the session.
 const TAKEN_UP_LATER: u16 = 4_200;
 
+/// Nothing that such a bot hears is for us.
+const ANOTHERS_TOKEN: &str = "`DISCORD_BOT_TOKEN` is of another application than `DISCORD_APPLICATION_ID`: \
+                              copy both from one Discord app, then restart idp";
+
 /// How long the database may take: meanwhile nothing is heard.
 const ASK_WITHIN: Duration = Duration::from_millis(1_500);
 
@@ -450,6 +454,11 @@ impl Gateway {
                     tracing::info!("Discord does not know the session any more");
                     return End::Over;
                 }
+                Frame::Event { event: Event::Ready { application_id, .. }, .. }
+                    if application_id != self.dispatcher.api.application_id() =>
+                {
+                    return End::Mend(ANOTHERS_TOKEN);
+                }
                 Frame::Event { sequence, event } => {
                     if matches!(event, Event::Ready { .. } | Event::Resumed) {
                         *stood_at = Some(Instant::now());
@@ -473,7 +482,7 @@ impl Gateway {
     /// Takes `event` in, unless it was before; it is answered in the background.
     fn take(self: &Arc<Self>, sequence: u64, event: Event) {
         let mut progress = self.progress();
-        if let Event::Ready { session_id: id, url } = event {
+        if let Event::Ready { session_id: id, url, .. } = event {
             let messages = progress.begins_with_messages;
             progress.begins(Session { id, url, sequence, messages });
             self.begun.notify_one();
