@@ -273,7 +273,7 @@ impl Running {
 
     /// What the HTTP server answers with; without a signing secret Slack's routes are off, without a public key
     /// Discord's. With an app token Slack is heard by Socket Mode as well, and Discord by its gateway where
-    /// [`uses_gateway`] says so, until [`Running::close`].
+    /// there is its token and no public key, or the settings ask for it; until [`Running::close`].
     ///
     /// # Errors
     /// A secret or key that anybody could sign with; an address of a platform's API that is not the platform's.
