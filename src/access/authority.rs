@@ -259,14 +259,18 @@ impl Authority {
             }
         };
         let response = Authorizer::new().is_authorized(&request, &self.policies, &ROLES);
-        for error in response.diagnostics().errors() {
-            tracing::error!(error = error.to_string(), "a policy is wrong and does not count");
+        let mut broken = response.diagnostics().errors().peekable();
+        // A policy that could not be asked might have forbidden it.
+        let is_sure = broken.peek().is_none();
+        for error in broken {
+            tracing::error!(
+                error = error.to_string(),
+                "a policy is wrong; what it is about is refused"
+            );
         }
-        let rules = response.diagnostics().reason().map(|id| self.name(id));
-        Decision {
-            is_allowed: response.decision() == cedar_policy::Decision::Allow,
-            rules: rules.collect(),
-        }
+        let is_allowed = is_sure && response.decision() == cedar_policy::Decision::Allow;
+        let rules = response.diagnostics().reason().filter(|_| is_sure).map(|id| self.name(id));
+        Decision { is_allowed, rules: rules.collect() }
     }
 
     fn request(&self, asked: &Asked<'_>) -> anyhow::Result<Request> {
@@ -481,6 +485,14 @@ mod tests {
             authority.authorize(&ada, Way::Button, Verb::Read, Object::Catalog).unwrap_err();
         assert!(refused.to_string().contains("the policy `no-clicks` forbids this"), "{refused}");
         assert!(Authority::with_policies(terms(), "permit everything;").is_err());
+    }
+
+    #[test]
+    fn what_a_policy_cannot_tell_is_refused() {
+        let own = "forbid (principal, action, resource) when { context.weather == \"rain\" };";
+        let authority = Authority::with_policies(terms(), own).unwrap();
+        let refused = may_read(&authority, &person(Some("ada"), &[])).unwrap_err();
+        assert!(refused.to_string().contains("no policy permits this"), "{refused}");
     }
 
     #[test]

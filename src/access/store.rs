@@ -107,23 +107,30 @@ pub async fn insert(db: &mut PgConnection, links: &[(&Speaker, Link)]) -> sqlx::
     Ok(())
 }
 
-/// Takes the links of `accounts` away; how many of them had one.
-pub async fn remove(db: &mut PgConnection, accounts: &[Speaker]) -> sqlx::Result<u64> {
+/// Takes the links of `accounts` away, and the codes of whom they were: whoever had the account may have asked for
+/// one. How many had a link.
+pub async fn remove(db: &mut PgConnection, accounts: &[Speaker]) -> sqlx::Result<i64> {
     let platforms: Vec<&str> = accounts.iter().map(|it| it.platform.word()).collect();
     let tenants: Vec<&str> = accounts.iter().map(|it| it.tenant.as_str()).collect();
     let users: Vec<&str> = accounts.iter().map(|it| it.user_id.as_str()).collect();
-    let removed = sqlx::query(
-        "delete from idp.identity_link
-         where (platform, tenant, platform_user) in (
-            select * from unnest($1::text[], $2::text[], $3::text[])
-         )",
+    sqlx::query_scalar(
+        "with removed as (
+            delete from idp.identity_link
+            where (platform, tenant, platform_user) in (
+                select * from unnest($1::text[], $2::text[], $3::text[])
+            )
+            returning user_ref
+         ), void as (
+            delete from idp.link_code
+            where user_ref in (select user_ref from removed)
+         )
+         select count(*) from removed",
     )
     .bind(platforms)
     .bind(tenants)
     .bind(users)
-    .execute(db)
-    .await?;
-    Ok(removed.rows_affected())
+    .fetch_one(db)
+    .await
 }
 
 /// Keeps the hash of a code for `lifetime_s` seconds; codes that are older go.

@@ -143,6 +143,17 @@ async fn a_code_is_good_for_fifteen_minutes_and_kept_nowhere() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_taken_away_takes_its_codes_along() {
+    let world = closed().await;
+    let code = code_in(&slack(&world, ZOE, "link").await);
+    let others = code_in(&slack(&world, "U0ACME0014", "link").await);
+    let account = Speaker { platform: Platform::Slack, tenant: TEAM.into(), user_id: ZOE.into() };
+    assert!(flow::remove(&world.fresh.pool, &account).await.unwrap());
+    assert!(redeems(&world, 1, &code).await.contains("This code is not good"));
+    assert!(redeems(&world, 1, &others).await.contains("from now on"));
+}
+
+#[tokio::test]
 async fn what_others_read_along_is_worth_nothing() {
     let world = closed().await;
     world.mentions(ZOE, "link").await;
