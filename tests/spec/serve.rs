@@ -459,7 +459,8 @@ async fn an_empty_source_is_a_catalog_and_no_source_is_none() {
 async fn copied(idp: &CommandLine) {
     let is_copied = async || {
         let files = std::fs::read_dir(idp.path("data")).into_iter().flatten().flatten();
-        files.filter(|it| it.path().extension().is_some_and(|it| it == "copy")).count()
+        let names = files.map(|it| it.file_name().to_string_lossy().into_owned());
+        names.filter(|it| it.starts_with("catalog-") && it.ends_with(".copy")).count()
     };
     until("a copy of the catalog", is_copied, |copies| *copies == 1).await;
 }
