@@ -41,6 +41,9 @@ struct Arguments {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// Be the bare route of the control
+    #[arg(long, hide = true)]
+    bare_route: bool,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -58,6 +61,9 @@ enum Part {
 async fn main() {
     idp::integrations::http::install_tls();
     let arguments = Arguments::parse();
+    if arguments.bare_route {
+        return control::bare_route().await;
+    }
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let duration = Duration::from_secs(arguments.seconds);
     let mut figures = Figures::default();

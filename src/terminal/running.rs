@@ -38,6 +38,7 @@ use crate::portal::watch::{self, Change};
 use crate::postgres::{self, Database, Db};
 use crate::web::Web;
 use crate::web::discord::Discord;
+use crate::web::health;
 use crate::web::slack::Slack;
 
 /// How long the database may take to answer before the copy on disk does.
@@ -84,22 +85,34 @@ impl Running {
         let database = setup::database(config, install);
         let aliases = portal.settings.alias_list();
         let http = setup::http_client(&portal.settings);
-        let nothing = Catalog::new(Snapshot::unread(Unread::NoAnswer));
-        let (db, catalog) = match connect(&database).await {
-            Ok(db) => (Some(db), nothing),
-            Err(error) => match copy_on_disk(config) {
-                Some(catalog) => {
-                    let error = format!("{error:#}");
-                    tracing::warn!(error, "no database: answering from the copy on disk");
-                    (None, catalog)
-                }
-                None if without == WithoutCatalog::Wait => {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "no database and no copy on disk: waiting for it");
-                    (None, nothing)
-                }
-                None => return Err(error.context(NoCatalog)),
+        let copy = async || {
+            let path = setup::disk_copy(config);
+            spawn_blocking(move || copy_at(&path)).await.ok().flatten()
+        };
+        let (db, copy) = match without {
+            // What waits begins with the copy either way.
+            WithoutCatalog::Wait => tokio::join!(connect(&database), copy()),
+            WithoutCatalog::Fail => match connect(&database).await {
+                Ok(db) => (Ok(db), None),
+                Err(error) => (Err(error), copy().await),
             },
+        };
+        let (db, catalog) = match (db, copy) {
+            (Ok(db), Some(copy)) if is_of(&db, &copy).await => (Some(db), catalog_of(copy)),
+            (Ok(db), _) => (Some(db), Catalog::new(Snapshot::unread(Unread::NoAnswer))),
+            (Err(error), Some(copy)) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "no database: answering from the copy on disk");
+                let catalog = catalog_of(copy);
+                catalog.is_away.store(true, Ordering::Relaxed);
+                (None, catalog)
+            }
+            (Err(error), None) if without == WithoutCatalog::Wait => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "no database and no copy on disk: waiting for it");
+                (None, Catalog::new(Snapshot::unread(Unread::NoAnswer)))
+            }
+            (Err(error), None) => return Err(error.context(NoCatalog)),
         };
         let Portal { commands, settings, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
@@ -161,6 +174,7 @@ impl Running {
         self.tasks.spawn(async move { running.keep_catalog().await });
         let (app, stop) = (self.app.clone(), self.stop.clone());
         self.tasks.spawn(async move { app.record_unanswered(stop).await });
+        self.tasks.spawn(health::keep_metrics(self.stop.clone()));
         let (changes, mut changed) = mpsc::channel(1);
         self.tasks.spawn(watch::watch(self.portal.clone(), changes, self.stop.clone()));
         let running = self.clone();
@@ -230,31 +244,7 @@ impl Running {
         }
     }
 
-    /// Answers from the copy on disk until the database has confirmed the catalog, if the database is or
-    /// was in the state of the copy.
-    pub async fn recall(&self) {
-        let Some(db) = self.db() else { return };
-        let path = setup::disk_copy(&self.config);
-        let Ok(Some(copy)) = spawn_blocking(move || copy_at(&path)).await else { return };
-        match flow::is_of(&db.pool, &copy.snapshot).await {
-            Ok(true) => {
-                let catalog = &self.app.catalog;
-                catalog.current.store(Arc::new(copy.snapshot));
-                let confirmed_at_ms = copy.confirmed_at.timestamp_millis();
-                catalog.confirmed_at_ms.store(confirmed_at_ms, Ordering::Relaxed);
-            }
-            Ok(false) => tracing::info!("the copy on disk is of another database, or an older one"),
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::warn!(
-                    error,
-                    "the database does not tell whether the copy on disk is its own"
-                );
-            }
-        }
-    }
-
-    /// Waits until there is a catalog to answer from: one that was recalled, or else the database's, as
+    /// Waits until there is a catalog to answer from: the copy on disk's, or else the database's, as
     /// long as there is patience.
     pub async fn answerable(&self) {
         if self.app.catalog.snapshot().why_unread().is_none() {
@@ -390,13 +380,20 @@ async fn connect(database: &Database) -> anyhow::Result<Db> {
     }
 }
 
-/// The catalog as it was when the database last confirmed it; `None` when there is no copy that can be read.
-fn copy_on_disk(config: &Config) -> Option<Arc<Catalog>> {
-    let copy = copy_at(&setup::disk_copy(config))?;
-    let catalog = Catalog::new(copy.snapshot);
-    catalog.confirmed_at_ms.store(copy.confirmed_at.timestamp_millis(), Ordering::Relaxed);
-    catalog.is_away.store(true, Ordering::Relaxed);
-    Some(catalog)
+/// Whether the database is or was in the state of `copy`.
+async fn is_of(db: &Db, copy: &disk::Copy) -> bool {
+    match flow::is_of(&db.pool, &copy.snapshot).await {
+        Ok(true) => true,
+        Ok(false) => {
+            tracing::info!("the copy on disk is of another database, or an older one");
+            false
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the database does not tell whether the copy on disk is its own");
+            false
+        }
+    }
 }
 
 /// Who is linked to whom, as the database tells in time, otherwise as the copy on disk has it.
@@ -420,6 +417,14 @@ fn links_on_disk(config: &Config) -> LinkSet {
     copy.unwrap_or_default()
 }
 
+/// The catalog as it was when the database last confirmed it.
+fn catalog_of(copy: disk::Copy) -> Arc<Catalog> {
+    let catalog = Catalog::new(copy.snapshot);
+    catalog.confirmed_at_ms.store(copy.confirmed_at.timestamp_millis(), Ordering::Relaxed);
+    catalog
+}
+
+/// The copy of the catalog on disk; `None` when there is none that can be read.
 fn copy_at(path: &Path) -> Option<disk::Copy> {
     disk::read(path).unwrap_or_else(|error| {
         tracing::warn!(error = format!("{error:#}"), "the copy of the catalog is of no use");

@@ -30,7 +30,6 @@ pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
     let running = Running::open(config, &dir, install, WithoutCatalog::Wait).await?;
-    running.recall().await;
     running.keep_current();
     running.answerable().await;
     tracing::info!(%address, portal = %dir.display(), "listening");

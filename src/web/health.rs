@@ -1,6 +1,7 @@
 //! Whether the process lives and can answer, and its figures.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,12 +9,16 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::Web;
 
 /// Where a request counts in the histogram of latencies, in seconds.
 const LATENCIES_S: [f64; 12] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// How often what was counted is filed.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -77,8 +82,17 @@ pub async fn metrics(State(web): State<Web>) -> Result<String, StatusCode> {
     metrics::gauge!("idp_catalog_age_seconds").set(age_s.unwrap_or(0) as f64);
     let is_up = web.app.db.load().is_some() && age_s.is_none();
     metrics::gauge!("idp_database_up").set(if is_up { 1.0 } else { 0.0 });
-    recorder.run_upkeep();
     Ok(recorder.render())
+}
+
+/// Files what was counted into the histograms now and then, until `stop`: a process whose figures nobody
+/// asks for would keep each single latency.
+pub async fn keep_metrics(stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_some() {
+        if let Some(Some(recorder)) = RECORDER.get() {
+            recorder.run_upkeep();
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a door asks the clock")]

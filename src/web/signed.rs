@@ -59,11 +59,11 @@ pub(super) struct Headers {
 /// The raw body of `request`, which `is_signed` (its timestamp, its signature, the body, and the seconds
 /// since 1970) finds to be genuine.
 pub(super) async fn body(
-    request: Request,
+    mut request: Request,
     named: Headers,
     is_signed: impl Fn(&[u8], &[u8], &[u8], i64) -> bool,
 ) -> Result<Bytes, Rejection> {
-    let headers = request.headers().clone();
+    let headers = std::mem::take(request.headers_mut());
     let read = timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
     let body = match read.map_err(|_| Rejection::TooSlow)? {
         Ok(body) => body,

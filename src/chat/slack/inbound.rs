@@ -5,6 +5,8 @@
 //! Sources: <https://docs.slack.dev/interactivity/implementing-slash-commands>,
 //! <https://docs.slack.dev/apis/events-api>, <https://docs.slack.dev/interactivity/handling-user-interaction>.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -111,13 +113,17 @@ impl Errand {
 
 /// The body of a slash command: a form.
 pub fn slash_command(body: &[u8]) -> Option<Inbound> {
-    let fields = form_urlencoded::parse(body);
-    command(&fields.map(|(name, value)| (name.into_owned(), Value::from(value))).collect())
+    let fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body).collect();
+    command(|name| fields.iter().find(|(it, _)| it == name).map(|(_, value)| &**value))
 }
 
-/// A slash command's fields, whichever way they came.
-pub fn command(payload: &Value) -> Option<Inbound> {
-    let text = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default();
+/// A slash command, as Socket Mode has it.
+pub fn slash_command_of(payload: &Value) -> Option<Inbound> {
+    command(|name| payload.get(name)?.as_str())
+}
+
+fn command<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Inbound> {
+    let text = |name: &str| field(name).unwrap_or_default();
     let (user, channel) = (text("user_id").to_string(), text("channel_id").to_string());
     if user.is_empty() {
         return None;

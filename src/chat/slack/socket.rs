@@ -343,7 +343,7 @@ fn frame(text: &str, bot_user_id: Option<&str>) -> Frame {
                 _ => Leaving::Asked,
             });
         }
-        "slash_commands" => inbound::command(payload),
+        "slash_commands" => inbound::slash_command_of(payload),
         "events_api" => Some(inbound::event_of(payload, bot_user_id)),
         "interactive" => Some(inbound::interaction_of(payload)),
         _ => None,
