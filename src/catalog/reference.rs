@@ -36,6 +36,19 @@ impl EntityRef {
         EntityRef { text, colon: colon as u32, slash: slash as u32 }
     }
 
+    /// `text` as it is, where it is canonical ASCII: what the database and the copy on disk have by the hundred
+    /// thousand.
+    fn canonical(text: &str) -> Option<EntityRef> {
+        let is_plain = |it: u8| it.is_ascii_graphic() && !it.is_ascii_uppercase();
+        let colon = text.find(':').filter(|colon| *colon > 0)?;
+        let slash = text.find('/').filter(|slash| *slash > colon + 1 && slash + 1 < text.len())?;
+        text.bytes().all(is_plain).then(|| EntityRef {
+            text: text.into(),
+            colon: colon as u32,
+            slash: slash as u32,
+        })
+    }
+
     /// Reads `[kind:][namespace/]name`; what is left out is taken from the defaults.
     ///
     /// # Errors
@@ -46,6 +59,9 @@ impl EntityRef {
         default_namespace: &str,
     ) -> Result<EntityRef, ReferenceError> {
         let malformed = || ReferenceError::Malformed { text: text.to_string() };
+        if let Some(canonical) = EntityRef::canonical(text) {
+            return Ok(canonical);
+        }
         let trimmed = text.trim();
         let slash = trimmed.find('/');
         // A `:` behind the `/` belongs to the name.
@@ -128,6 +144,19 @@ mod tests {
             assert_eq!(parsed(same), "component:shop/zo\u{eb}", "{same}");
         }
         assert_ne!(parsed("zoe"), parsed("zo\u{eb}"));
+    }
+
+    #[test]
+    fn what_is_canonical_is_read_as_it_is() {
+        for text in ["component:shop/pay", "a:b/c:d/e", "a:b/c.d_e-1"] {
+            let read = EntityRef::canonical(text).unwrap();
+            assert_eq!(read, EntityRef::new(read.kind(), read.namespace(), read.name()), "{text}");
+        }
+        for text in
+            ["a:b", "b/c", ":b/c", "a:/c", "a:b/", "A:b/c", "a:b/c ", "a:b/\u{eb}", "a/b:c/d"]
+        {
+            assert_eq!(EntityRef::canonical(text), None, "{text}");
+        }
     }
 
     #[test]
