@@ -227,7 +227,7 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
                 "team_id": TEAM, "user_id": slack, "channel_id": "C0NOBODY", "command": "/idp",
                 "text": words, "response_url": response_url,
             });
-            let heard = inbound::command(&payload).unwrap();
+            let heard = inbound::slash_command_of(&payload).unwrap();
             let answer = world.dispatcher.hear(heard).await.unwrap();
             judged(&String::from_utf8_lossy(&answer), whoami)
         }

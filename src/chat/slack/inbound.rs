@@ -114,7 +114,8 @@ impl Errand {
 /// The body of a slash command: a form.
 pub fn slash_command(body: &[u8]) -> Option<Inbound> {
     let fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body).collect();
-    command(|name| fields.iter().find(|(it, _)| it == name).map(|(_, value)| &**value))
+    let field = |name: &str| fields.iter().find(|(it, _)| it == name).map(|(_, value)| &**value);
+    command(field)
 }
 
 /// A slash command, as Socket Mode has it.
