@@ -1,14 +1,13 @@
 //! `idp demo`: a sample company, a private database and a prompt. Nothing of it touches anything real.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, IsTerminal};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use include_dir::{Dir, include_dir};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::task::spawn_blocking;
 
 use super::ask::typed;
@@ -19,6 +18,7 @@ use super::{print, render, serve};
 use crate::app::App;
 use crate::config::Config;
 use crate::conversation::Way;
+use crate::web::playground::{self, Playground};
 
 /// The sample company, for who has no checkout.
 static ACME: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/acme");
@@ -28,16 +28,19 @@ const IN_CHECKOUT: &str = "examples/acme";
 
 /// Answers the lines of a prompt, or of standard input where nobody sits, until they end.
 pub async fn run(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
-    let config = own_config(config);
+    let listener = serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let playground = Playground::new(listener.local_addr()?)?;
+    let config = own_config(config, &playground)?;
     logs::start(Logs::File, &config)?;
     let dir = acme(&config.data_dir)?;
     let running = Running::open(&config, &dir, install, WithoutCatalog::Fail).await?;
     running.import_first().await?;
     let is_prompt = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if is_prompt {
+        running.link(&playground::links(&running.app)).await?;
         running.keep_current();
-        let address = serve::in_background(&running).await?;
-        print(&greeting(&config, &dir, &address.to_string()))?;
+        print(&greeting(&config, &dir, &playground))?;
+        serve::in_background(&running, listener, Arc::new(playground))?;
         answer_prompt(&running.app, &config.data_dir.join("history")).await?;
     } else {
         answer_lines(&running.app).await?;
@@ -46,21 +49,13 @@ pub async fn run(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A directory, a database and a Slack secret of the demo's own, whatever is set for the real one.
-fn own_config(config: &Config) -> Config {
+/// A directory and a database of the demo's own, and a page for Slack and Discord, whatever is set for the real ones.
+fn own_config(config: &Config, playground: &Playground) -> anyhow::Result<Config> {
     let mut own = config.clone();
     own.data_dir = config.data_dir.join("demo");
     own.database_url = None;
-    own.slack.bot_token = None;
-    own.slack.app_token = None;
-    own.slack.signing_secret = Some(random_secret());
-    own
-}
-
-/// Nobody outside knows it; who wants to try signed requests reads it in the greeting.
-fn random_secret() -> SecretString {
-    let half = || RandomState::new().hash_one(());
-    SecretString::from(format!("{:016x}{:016x}", half(), half()))
+    playground.stand_in(&mut own)?;
+    Ok(own)
 }
 
 /// The sample company: of the checkout, or unpacked into `data_dir`.
@@ -76,17 +71,18 @@ fn acme(data_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(dir)
 }
 
-fn greeting(config: &Config, dir: &Path, address: &str) -> String {
-    let secret = config.slack.signing_secret.as_ref().map_or("", |it| it.expose_secret());
+fn greeting(config: &Config, dir: &Path, playground: &Playground) -> String {
     format!(
         "This is Acme, a sample company ({}). Try:\n\n  \
            owner payment-api\n  \
            dependents payment-api\n  \
            who owns chekout?\n  \
            help\n\n\
-         Tab completes, Ctrl-D leaves. Slack's requests are answered at http://{address}/slack,\n\
-         signed with {secret}; the log is {}.\n\n",
+         Tab completes, Ctrl-D leaves. Open this page to ask as in Slack and in Discord; its address is a key to it:\n  \
+           {}\n\
+         The log is {}.\n\n",
         dir.display(),
+        playground.url(),
         config.data_dir.join("idp.log").display(),
     )
 }

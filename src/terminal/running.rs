@@ -148,6 +148,24 @@ impl Running {
         Ok(())
     }
 
+    /// Links `accounts` as `idp access import` would link what such a file lists. Without a database nobody is linked.
+    ///
+    /// # Errors
+    /// A database that broke off; a data directory that cannot be written to.
+    pub async fn link(&self, accounts: &serde_json::Value) -> anyhow::Result<()> {
+        let Some(db) = self.db() else { return Ok(()) };
+        let file = self.config.data_dir.join("accounts.json");
+        tokio::fs::write(&file, accounts.to_string())
+            .await
+            .with_context(|| format!("could not write {}", file.display()))?;
+        let snapshot = self.app.catalog.snapshot();
+        let report = access::flow::import(&db.pool, &file, &snapshot, now()).await?;
+        if !report.problems.is_empty() {
+            tracing::warn!(problems = listed(&report.problems), "some accounts were not linked");
+        }
+        Ok(())
+    }
+
     /// Imports those of the settings' sources that are `wanted`. One that cannot be read is told, and stays as it was.
     async fn import(&self, db: &Db, wanted: fn(&Source) -> bool) {
         let Refresh { mut sources, options, .. } = self.refresh();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -14,6 +15,7 @@ use super::setup;
 use crate::chat::discord::signature::PublicKey;
 use crate::chat::slack::signature::SigningSecret;
 use crate::config::Config;
+use crate::web::playground::Playground;
 use crate::web::{self, server};
 
 /// Answers until SIGTERM or SIGINT, then finishes what it has begun.
@@ -33,26 +35,29 @@ pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result
     running.keep_current();
     running.answerable().await;
     tracing::info!(%address, portal = %dir.display(), "listening");
-    answer(listener, &running, stop).await?;
+    server::serve(listener, web::router(running.web()?), stop).await;
     running.close().await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Answers on a free port of this machine, in the background, until `running` is closed.
-pub async fn in_background(running: &Running) -> anyhow::Result<SocketAddr> {
-    let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    let address = listener.local_addr()?;
-    let (running, stop) = (running.clone(), running.stop.clone());
-    running.clone().tasks.spawn(async move {
-        if let Err(error) = answer(listener, &running, stop).await {
-            tracing::error!(error = format!("{error:#}"), "the HTTP server ended");
-        }
-    });
-    Ok(address)
+/// Answers on `listener` in the background until `running` is closed, with the page of `playground`.
+///
+/// # Errors
+/// As [`Running::web`].
+pub fn in_background(
+    running: &Running,
+    listener: TcpListener,
+    playground: Arc<Playground>,
+) -> anyhow::Result<()> {
+    let adapters = web::router(running.web()?);
+    let stop = running.stop.clone();
+    let page = playground.router(running.app.clone(), adapters.clone(), stop.clone());
+    running.tasks.spawn(server::serve(listener, adapters.merge(page), stop));
+    Ok(())
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("could not listen on {address}; choose another with --listen"))
 }
@@ -71,13 +76,4 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
         told.cancel();
     });
     Ok(stop)
-}
-
-async fn answer(
-    listener: TcpListener,
-    running: &Running,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    server::serve(listener, web::router(running.web()?), stop).await;
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod discord;
 pub mod health;
+pub mod playground;
 pub mod server;
 mod signed;
 pub mod slack;

@@ -17,10 +17,10 @@ use crate::command_line::{Ended, idp};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A home for one demo, whose database is stopped in the end.
-struct Home(TempDir);
+pub struct Home(pub TempDir);
 
 impl Home {
-    fn new() -> Home {
+    pub fn new() -> Home {
         let dir = tempfile::tempdir().unwrap();
         // As root the database is somebody else's process, which must be able to come here.
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -51,7 +51,7 @@ fn demo(lines: &str) -> Ended {
 }
 
 /// The demo at a terminal, and who sits there.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     keys: File,
     output: Receiver<String>,
@@ -60,7 +60,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(home: &Home) -> Terminal {
+    pub fn start(home: &Home) -> Terminal {
         let size = Winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(Some(&size), None).unwrap();
         let side = || Stdio::from(pair.slave.try_clone().unwrap());
@@ -92,16 +92,21 @@ impl Terminal {
 
     /// Waits until `text` is on the screen, behind what was waited for before.
     fn shows(&mut self, text: &str) {
+        self.reads(&Regex::new(&regex::escape(text)).unwrap());
+    }
+
+    /// What `pattern` matches on the screen, once something does, behind what was waited for before.
+    pub fn reads(&mut self, pattern: &Regex) -> String {
         let codes = Regex::new(r"\x1b(\[[0-9;?]*[@-~]|[()][A-Z0-9]|[=>78])").unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             let plain = codes.replace_all(&self.screen, "").into_owned();
-            if let Some(at) = plain.find(text) {
-                self.screen = plain[at + text.len()..].to_string();
-                return;
+            if let Some(found) = pattern.find(&plain) {
+                self.screen = plain[found.end()..].to_string();
+                return found.as_str().to_string();
             }
             let more = self.output.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            let more = more.unwrap_or_else(|error| panic!("never {text:?}: {error}: {plain}"));
+            let more = more.unwrap_or_else(|error| panic!("never {pattern:?}: {error}: {plain}"));
             self.screen.push_str(&more);
         }
     }

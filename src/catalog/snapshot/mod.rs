@@ -369,6 +369,12 @@ impl Snapshot {
         records.flat_map(|record| record.tags.iter().map(|tag| &**tag))
     }
 
+    /// Every channel, id or name as written, as often as entities have it.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        let records = self.by_reference.iter().filter_map(|node| self.record(*node));
+        records.flat_map(|record| record.channels.iter().map(|channel| &**channel))
+    }
+
     /// The entity with this canonical reference.
     pub fn find(&self, reference: &str) -> Option<&Entity> {
         let is_it = |entity: &&Entity| entity.reference.as_str() == reference;

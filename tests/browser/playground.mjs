@@ -1,0 +1,161 @@
+// What a newcomer does on the playground, in Chromium: `node playground.mjs URL PORTAL PICTURES`.
+import assert from "node:assert/strict";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import http from "node:http";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [url, portal, pictures] = process.argv.slice(2);
+const PATIENCE_MS = 20_000;
+await mkdir(pictures, { recursive: true });
+
+/** The status that `path` answers with when it is asked for by the name `host`. */
+function status(path, host) {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    http.get({ hostname, port, path, headers: { host } }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    }).on("error", reject);
+  });
+}
+
+const { host, pathname } = new URL(url);
+assert.equal(await status(pathname, host), 200, "the address in the greeting opens the page");
+assert.equal(await status(pathname.replace(/[0-9a-f]{32}/, "0".repeat(32)), host), 404, "another token opens nothing");
+assert.equal(await status(pathname, "playground.example"), 404, "another site's name for this machine opens nothing");
+assert.equal(await status(`${pathname}company`, "playground.example"), 404);
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
+const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+page.setDefaultTimeout(PATIENCE_MS);
+const wrong = [];
+page.on("pageerror", (error) => wrong.push(String(error)));
+page.on("console", (said) => said.type() === "error" && wrong.push(said.text()));
+page.on("request", (asked) => assert.ok(asked.url().startsWith(url), `the page asked for ${asked.url()}`));
+
+const picture = (name) => page.screenshot({ path: join(pictures, `${name}.png`) });
+const pane = (platform) => page.locator(`#${platform}`);
+const last = (platform) => pane(platform).locator(".message:visible").last();
+const says = async (platform, text) => {
+  const message = pane(platform).locator(".message.bot:visible", { hasText: text }).last();
+  await message.waitFor();
+  return message;
+};
+const write = async (platform, text) => {
+  await page.locator(`#${platform}-text`).fill(text);
+  await page.locator(`#${platform}-text`).press("Enter");
+};
+
+process.on("uncaughtException", async (error) => {
+  console.error(error, wrong);
+  await picture("failure");
+  process.exit(1);
+});
+await page.goto(url);
+await page.locator("body[data-ready]").waitFor();
+
+// The same question on both, by keyboard alone.
+await page.getByLabel("Ask both").focus();
+await page.keyboard.press("Enter");
+for (const platform of ["slack", "discord"]) {
+  const answer = await says(platform, "is owned by");
+  assert.match(await answer.innerText(), /Payment API/);
+  assert.match(await answer.innerText(), /#payment-api/);
+}
+await picture("1-owner");
+
+// Each on its own, then a button.
+for (const platform of ["slack", "discord"]) {
+  await write(platform, "/idp owner payment-api");
+  const answer = await says(platform, "is owned by");
+  await answer.getByRole("button", { name: "Dependents" }).click();
+  await says(platform, /13 .*depend/);
+}
+await picture("2-dependents");
+
+// A refusal offers what was meant.
+for (const platform of ["slack", "discord"]) {
+  await write(platform, "/idp who owns chekout?");
+  const answer = await says(platform, "Did you mean");
+  await answer.getByRole("button").first().click();
+  await says(platform, "Checkout");
+}
+
+// Slack: a form with a type-ahead, an error at its field, then an answer.
+await write("slack", "/idp path");
+await (await says("slack", "Fill in")).getByRole("button", { name: "Fill in" }).click();
+const form = page.getByRole("dialog");
+await form.waitFor();
+const choose = async (field, typed, choice) => {
+  const input = form.getByLabel(field, { exact: false });
+  await input.fill(typed);
+  await form.getByRole("option", { name: choice }).first().waitFor();
+  await input.press("ArrowDown");
+  await input.press("Enter");
+};
+await choose("from", "web-sh", /web-shop/);
+await choose("to", "ledger", /ledger/);
+await picture("3-slack-form");
+await form.getByRole("button", { name: "Ask" }).click();
+await form.waitFor({ state: "detached" });
+await says("slack", /Ledger/i);
+
+// Discord: a type-ahead in the command, and a form.
+await page.locator("#discord-text").fill("/idp owner paym");
+await pane("discord").getByRole("option", { name: /payment/i }).first().waitFor();
+await picture("4-discord-type-ahead");
+await page.locator("#discord-text").press("ArrowDown");
+await page.locator("#discord-text").press("Enter");
+assert.match(await page.locator("#discord-text").inputValue(), /^\/idp owner "?payment/i);
+await page.locator("#discord-text").press("Escape");
+await page.locator("#discord-text").press("Enter");
+await says("discord", "is owned by");
+await write("discord", "/idp path");
+await (await says("discord", "Fill in")).getByRole("button", { name: "Fill in" }).click();
+await form.waitFor();
+await form.getByLabel("from").fill("web-shop");
+await form.getByLabel("to").fill("ledger");
+await picture("5-discord-form");
+await form.getByRole("button", { name: "Submit" }).click();
+await form.waitFor({ state: "detached" });
+await says("discord", /Ledger/i);
+
+// A mention is answered in its thread.
+await write("slack", "@idp who owns payment-api?");
+await pane("slack").locator(".message.bot.reply", { hasText: "is owned by" }).waitFor();
+
+// Somebody else, elsewhere: who they are is known, and the other channel's messages are not here.
+await page.getByLabel("Person").selectOption({ index: 0 });
+await page.getByLabel("Channel").selectOption({ index: 1 });
+assert.equal(await pane("slack").locator(".message:visible").count(), 0);
+for (const platform of ["slack", "discord"]) {
+  await write(platform, "/idp whoami");
+  await says(platform, (await page.getByLabel("Person").locator("option:checked").innerText()).trim());
+}
+await picture("6-whoami");
+
+// An author saves a command file, and the answer changes on the page.
+const file = join(portal, "commands", "greeting.yaml");
+const command = (text) => `name: greeting\nsummary: Say something\nlookup: help\ntemplate: |\n  ${text}\nexamples:\n  - say: greeting\n`;
+await mkdir(join(portal, "commands"), { recursive: true });
+await page.getByLabel("Ask again").check();
+await page.getByLabel("Ask both").fill("greeting");
+await page.getByLabel("Ask both").press("Enter");
+for (const text of ["Good morning", "Good evening"]) {
+  await writeFile(file, command(text));
+  for (const platform of ["slack", "discord"]) await says(platform, text);
+}
+assert.equal(await page.getByText("Good morning").count(), 0, "the new answer stands in the place of the old one");
+await picture("7-preview");
+await rm(file);
+
+// On a phone nothing is cut off.
+await page.setViewportSize({ width: 390, height: 844 });
+const width = await page.evaluate(() => document.documentElement.scrollWidth);
+assert.ok(width <= 390, `the page is ${width} wide`);
+await picture("8-phone");
+
+assert.deepEqual(wrong, []);
+await browser.close();
+console.log(`REL playground 8 pictures, 0 errors on the page`);
