@@ -158,4 +158,4 @@ await picture("8-phone");
 
 assert.deepEqual(wrong, []);
 await browser.close();
-console.log(`REL playground 8 pictures, 0 errors on the page`);
+console.log(`REL PLAYGROUND 8 pictures, 0 errors on the page`);
