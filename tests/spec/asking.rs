@@ -75,9 +75,14 @@ async fn link(app: &App, db: &PgPool) {
         }))
     };
     let users = snapshot.entities().filter(|it| it.reference.kind() == "user");
-    let lines: Vec<Value> = users.filter_map(line).collect();
+    import_links(app, db, users.filter_map(line).collect()).await;
+}
+
+/// Links the accounts of `lines`, as an admin's file lists them.
+pub async fn import_links(app: &App, db: &PgPool, lines: Vec<Value>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), Value::from(lines).to_string()).unwrap();
+    let snapshot = app.catalog.snapshot();
     let report = access::flow::import(db, file.path(), &snapshot, Utc::now()).await.unwrap();
     assert_eq!(report.problems, []);
     app.links.set(access::flow::load(db).await.unwrap());

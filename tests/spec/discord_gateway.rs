@@ -26,7 +26,7 @@ use crate::waiting::until;
 use crate::world::World;
 use idp::chat::ANSWER_WITHIN;
 
-const ADA: &str = "400000000000000001";
+pub const ADA: &str = "400000000000000001";
 
 /// How often Discord wants to hear a heartbeat: so seldom that none is due in a test.
 const SELDOM: Duration = Duration::from_secs(3_600);
@@ -285,7 +285,7 @@ impl Doors {
 }
 
 /// A process that hears Discord by its gateway.
-struct Process {
+pub struct Process {
     link: Link,
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -322,7 +322,7 @@ impl Process {
 }
 
 /// A world that is heard by the gateway, with the connection standing.
-async fn heard() -> (World, Arc<Doors>, Process) {
+pub async fn heard() -> (World, Arc<Doors>, Process) {
     heard_with(|_| {}).await
 }
 
@@ -339,7 +339,7 @@ async fn heard_with(
 
 impl World {
     /// Somebody does something in Discord, which the gateway tells.
-    fn gateway_tells(&self, doors: &Doors, id: u64, kind: u8, data: Value) {
+    pub fn gateway_tells(&self, doors: &Doors, id: u64, kind: u8, data: Value) {
         self.fake_discord.tells(&format!("token-{id}"));
         assert!(doors.tells("INTERACTION_CREATE", interaction(id, kind, ADA, data)));
     }

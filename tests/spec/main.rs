@@ -46,6 +46,7 @@ mod hostile_text;
 mod inbox;
 mod lookups;
 mod operations;
+mod parity;
 mod playground;
 mod portal;
 mod recent_answers;

@@ -25,13 +25,13 @@ use crate::world::{TEAM, World, mention};
 /// How long Slack leaves a connection open that it asked to leave; really ten seconds.
 const CLOSES_AFTER: Duration = Duration::from_secs(2);
 
-fn pauses() -> Pauses {
+pub fn pauses() -> Pauses {
     Pauses { retry: Duration::from_millis(20), lived: Duration::ZERO, ..Pauses::default() }
 }
 
 /// Slack's end of Socket Mode.
 #[derive(Default)]
-struct Sockets {
+pub struct Sockets {
     open: Mutex<Vec<Connection>>,
     /// Envelopes that wait for their acknowledgement, with the connection they went to.
     pending: Mutex<HashMap<String, (Value, usize)>>,
@@ -116,7 +116,7 @@ impl Sockets {
     }
 
     /// `envelope` goes to one of the connections.
-    fn sends(&self, envelope: Value) {
+    pub fn sends(&self, envelope: Value) {
         let open = self.open.lock().unwrap();
         let Some(chosen) = open.get(rand::rng().random_range(0..open.len().max(1))) else {
             self.lost.fetch_add(1, Ordering::SeqCst);
@@ -168,7 +168,7 @@ impl Sockets {
         until("opened", async || self.opened.load(Ordering::SeqCst), |it| *it == count).await;
     }
 
-    async fn acknowledged(&self, id: &str) -> Value {
+    pub async fn acknowledged(&self, id: &str) -> Value {
         let ack = async || self.acks.lock().unwrap().get(id).cloned();
         until("acknowledged", ack, Option::is_some).await.unwrap()
     }
@@ -179,9 +179,9 @@ async fn mute<T>(_socket: T, mut orders: UnboundedReceiver<Order>) {
     while orders.recv().await.is_some() {}
 }
 
-struct Heard {
-    world: World,
-    sockets: Arc<Sockets>,
+pub struct Heard {
+    pub world: World,
+    pub sockets: Arc<Sockets>,
     stop: CancellationToken,
     running: JoinHandle<()>,
     link: Link,
@@ -198,7 +198,7 @@ impl Heard {
 }
 
 /// A world that is heard by Socket Mode, with both connections standing.
-async fn heard(pauses: Pauses) -> Heard {
+pub async fn heard(pauses: Pauses) -> Heard {
     let world = World::new().await;
     let sockets = Sockets::of(&world).await;
     let link = Link::default();
@@ -211,7 +211,7 @@ async fn heard(pauses: Pauses) -> Heard {
     Heard { world, sockets, stop, running, link }
 }
 
-fn envelope(id: &str, kind: &str, payload: Value) -> Value {
+pub fn envelope(id: &str, kind: &str, payload: Value) -> Value {
     json!({ "type": kind, "envelope_id": id, "payload": payload, "accepts_response_payload": true })
 }
 
