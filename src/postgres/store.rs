@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -26,6 +27,18 @@ pub fn migrations() -> Migrator {
     // migrations expand first and contract later.
     migrator.set_ignore_missing(true);
     migrator
+}
+
+/// What the server's clock says.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn clock(options: &PgConnectOptions) -> anyhow::Result<DateTime<Utc>> {
+    let connection = timeout(CONNECT_PATIENCE, options.connect()).await;
+    let mut connection = connection.context("it did not answer in time")??;
+    let now = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(now)
 }
 
 /// Brings the schema up to date.

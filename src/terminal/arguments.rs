@@ -30,6 +30,8 @@ pub enum Command {
     },
     /// Find every problem of a portal directory
     Check(Check),
+    /// Find what keeps this portal from answering: tokens, scopes, clock, database, Discord's commands
+    Doctor(Doctor),
     /// Bring the database to this version's tables
     Migrate,
     /// Answer Slack and Discord over HTTP until told to stop
@@ -145,6 +147,15 @@ pub enum Alias {
 pub struct Check {
     /// The portal directory
     pub dir: PathBuf,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+    #[arg(long, value_name = "DIR")]
+    pub portal: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub format: ReportFormat,
 }

@@ -12,6 +12,7 @@ pub mod check;
 pub mod database;
 pub mod demo;
 pub mod discord;
+pub mod doctor;
 pub mod logs;
 pub mod prompt;
 pub mod render;
@@ -55,6 +56,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Catalog { command } => catalog::run(&config, install, command).await,
         Command::Check(check) => check::run(check),
+        Command::Doctor(doctor) => doctor::run(&config, install, doctor).await,
         Command::Migrate => database::migrate(&config, install).await,
         Command::Demo => demo::run(&config, install).await,
         Command::Ask(ask) => ask::run(&config, install, ask).await,

@@ -30,6 +30,7 @@ mod discord_judge;
 mod discord_limits;
 mod discord_registration;
 mod discord_world;
+mod doctor;
 mod documents;
 mod egress;
 mod git_source;

@@ -58,7 +58,7 @@ enum Order {
 
 impl Sockets {
     /// Listens, and is what `apps.connections.open` of `world` leads to.
-    async fn of(world: &World) -> Arc<Sockets> {
+    pub async fn of(world: &World) -> Arc<Sockets> {
         let sockets = Arc::new(Sockets::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/link/?ticket=1", listener.local_addr().unwrap());

@@ -287,6 +287,9 @@ pub struct Moods {
     pub urls_are_gone: AtomicBool,
     /// The bot is in no channel; a try to post there is heard as `/outside`.
     pub is_outside: AtomicBool,
+    /// Headers of the answer to `auth.test`: the scopes that it tells, the time that it is there.
+    pub scopes: std::sync::Mutex<String>,
+    pub date: std::sync::Mutex<Option<String>>,
     /// The answer to `apps.connections.open`, and how often it was given.
     pub socket: std::sync::Mutex<Value>,
     pub sockets_opened: AtomicUsize,
@@ -328,7 +331,13 @@ async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) ->
     let body: Value = serde_json::from_str(&body).unwrap_or_default();
     let path = uri.path().to_string();
     if path == "/api/auth.test" {
-        return json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string().into_response();
+        let said = json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string();
+        let scopes = moods.scopes.lock().unwrap().clone();
+        let mut answer = ([("x-oauth-scopes", scopes)], said).into_response();
+        if let Some(date) = &*moods.date.lock().unwrap() {
+            answer.headers_mut().insert("date", date.parse().unwrap());
+        }
+        return answer;
     }
     if path == "/api/apps.connections.open" {
         moods.sockets_opened.fetch_add(1, Ordering::SeqCst);

@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackClient
 use tracing::Span;
 use url::Url;
 
-use super::connector::Connector;
+use super::connector::{self, Connector};
 use super::pace::Pace;
 use super::profile::Account;
 use crate::chat::api::{Api, is_loopback};
@@ -42,6 +44,16 @@ pub struct Identity {
     /// What people mention.
     #[serde(rename = "user_id")]
     pub bot_user_id: String,
+}
+
+/// The bot's token, as Slack sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    pub identity: Identity,
+    /// `None` where Slack does not tell.
+    pub scopes: Option<Vec<String>>,
+    /// Slack's clock, to the second.
+    pub told_at: Option<DateTime<Utc>>,
 }
 
 /// A message that was posted.
@@ -216,6 +228,29 @@ impl SlackApi {
         }
         let told: Told = self.get("users.info", &[("user", Some(user_id))]).await?;
         Ok(told.user)
+    }
+
+    /// What Slack says of the bot's token.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn inspect(&self) -> Result<Inspection, SlackError> {
+        let Some(token) = &self.token else {
+            return Err(SlackError::Token { code: "no token".into() });
+        };
+        let connector = &self.client.http_api.connector;
+        let url = connector.create_method_uri_path("auth.test").map_err(|it| self.judge(it))?;
+        let bearer = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
+        let headers = [("authorization", bearer.as_str())];
+        let answer = connector.http.post_json(url.as_str(), &headers, &json!({})).await;
+        let answer = answer.map_err(|error| SlackError::Away { why: error.to_string() })?;
+        let header = |name: &str| answer.headers.get(name).and_then(|it| it.to_str().ok());
+        let scopes = header("x-oauth-scopes")
+            .map(|scopes| scopes.split(',').map(|scope| scope.trim().to_string()).collect());
+        let told_at = header("date").and_then(|it| DateTime::parse_from_rfc2822(it).ok());
+        let told_at = told_at.map(|at| at.to_utc());
+        let identity = connector::read(answer).map_err(|error| self.judge(error))?;
+        Ok(Inspection { identity, scopes, told_at })
     }
 
     /// The modal `view` is open for whoever clicked; `trigger_id` is of that click, not older than three seconds.

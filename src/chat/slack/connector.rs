@@ -133,7 +133,7 @@ fn system_error(cause: Box<dyn std::error::Error + Send + Sync>) -> SlackClientE
 }
 
 /// What Slack's `answer` says. Nothing of its body goes into an error: it may repeat what we sent.
-fn read<RS: DeserializeOwned>(answer: Answer) -> ClientResult<RS> {
+pub(super) fn read<RS: DeserializeOwned>(answer: Answer) -> ClientResult<RS> {
     if answer.status == 429 {
         let seconds =
             answer.headers.get("retry-after").and_then(|it| it.to_str().ok()?.parse().ok());
