@@ -38,7 +38,7 @@ use crate::conversation::Audience;
 const NAME_CHARACTERS_MAX: usize = 32;
 /// The most bytes of a phrase, and of what it compiles to.
 const PHRASE_BYTES_MAX: usize = 1 << 10;
-const PHRASE_COMPILED_BYTES_MAX: usize = 1 << 20;
+const PHRASE_COMPILED_BYTES_MAX: usize = 512 << 10;
 const PHRASES_MAX: usize = 50;
 const ARGUMENTS_MAX: usize = 10;
 
