@@ -36,6 +36,8 @@ use crate::catalog::{Problem, Severity};
 use crate::conversation::Audience;
 
 const NAME_CHARACTERS_MAX: usize = 32;
+/// The most bytes of one file; the largest template takes a quarter of it.
+const FILE_BYTES_MAX: usize = 64 << 10;
 /// The most bytes of a phrase, and of what it compiles to.
 const PHRASE_BYTES_MAX: usize = 1 << 10;
 const PHRASE_COMPILED_BYTES_MAX: usize = 512 << 10;
@@ -252,6 +254,9 @@ fn line_matches(wanted: &str, said: &str) -> bool {
 /// # Errors
 /// Every problem of the file.
 pub fn read(text: &str, file: &str) -> Result<Command, Vec<Problem>> {
+    if text.len() > FILE_BYTES_MAX {
+        return Err(vec![too_long(file)]);
+    }
     let root = fields::read(text, file).map_err(|problem| vec![*problem])?;
     let mut problems = Vec::new();
     let command = command(root, file, &mut problems);
@@ -259,6 +264,11 @@ pub fn read(text: &str, file: &str) -> Result<Command, Vec<Problem>> {
         Some(command) if problems.is_empty() => Ok(command),
         _ => Err(problems),
     }
+}
+
+fn too_long(file: &str) -> Problem {
+    let message = format!("The file has more than {FILE_BYTES_MAX} bytes.");
+    Problem::of_file(file, "size", message, "A command is shorter; write several.")
 }
 
 /// `None` only where a problem was told.
