@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::arguments::{Doctor, ReportFormat};
@@ -107,7 +108,7 @@ async fn database(config: &Config, install: bool) -> Vec<Finding> {
         ),
         Database::Private(_) => (
             clock_of_private(&database).await,
-            "`idp serve` starts the private server; its log lies beside its data",
+            "mend what the end of its log says; `idp db stop` ends a private server that hangs",
         ),
     };
     match asked {
@@ -120,7 +121,6 @@ async fn database(config: &Config, install: bool) -> Vec<Finding> {
 }
 
 async fn clock_of_url(config: &Config) -> anyhow::Result<DateTime<Utc>> {
-    use secrecy::ExposeSecret;
     let url = config.database_url.as_ref().map_or("", |url| url.expose_secret());
     let db = postgres::connect(url)?;
     postgres::store::clock(&db.pool.connect_options()).await

@@ -94,7 +94,8 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a [u8], Rejection> {
     }
 }
 
-fn now_s() -> i64 {
+/// The seconds since 1970.
+pub(super) fn now_s() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }

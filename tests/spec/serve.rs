@@ -455,6 +455,15 @@ async fn an_empty_source_is_a_catalog_and_no_source_is_none() {
     assert_eq!(server.ready().await.0, 200);
 }
 
+/// `idp serve` answers, stops, and leaves the copy of the catalog on disk.
+async fn leaves_a_copy(idp: &CommandLine) {
+    let mut server = Server::start(idp);
+    server.says_at_last("owner payment-api", "payments");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ends(), Some(0));
+    copied(idp).await;
+}
+
 /// The copy of the catalog on disk, once it is written.
 async fn copied(idp: &CommandLine) {
     let is_copied = async || {
@@ -468,11 +477,7 @@ async fn copied(idp: &CommandLine) {
 #[tokio::test]
 async fn the_copy_on_disk_answers_until_a_change_is_loaded() {
     let idp = CommandLine::new().await;
-    let mut server = Server::start(&idp);
-    server.says_at_last("owner payment-api", "payments");
-    server.tell(Signal::SIGTERM);
-    assert_eq!(server.ends(), Some(0));
-    copied(&idp).await;
+    leaves_a_copy(&idp).await;
     idp.write("portal/catalog/new.yaml", FRESH);
     assert_eq!(idp.runs(&["catalog", "import", "portal/catalog"]).code, 0);
 
@@ -488,11 +493,7 @@ async fn the_copy_on_disk_answers_until_a_change_is_loaded() {
 #[tokio::test]
 async fn the_copy_of_another_database_answers_nothing() {
     let idp = CommandLine::new().await;
-    let mut server = Server::start(&idp);
-    server.says_at_last("owner payment-api", "payments");
-    server.tell(Signal::SIGTERM);
-    assert_eq!(server.ends(), Some(0));
-    copied(&idp).await;
+    leaves_a_copy(&idp).await;
 
     // Another one under the same address.
     let pool = &idp.database.as_ref().unwrap().pool;

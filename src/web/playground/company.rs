@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Here;
 use super::platforms::APPLICATION_ID;
@@ -97,18 +98,23 @@ fn guild_id(app: &App) -> String {
     app.settings.load().discord.guild_ids.first().cloned().unwrap_or_default()
 }
 
-/// In the order of their references, then a newcomer: an account is the same after each start.
+/// In the order of their references, then a newcomer. Their accounts follow from who they are, whoever else comes or
+/// goes: an account that became another's would be believed to be whom it is linked to.
 fn people(snapshot: &Snapshot) -> Vec<Person> {
     let users = snapshot.entities().filter(|it| it.reference.kind() == "user");
-    let users = users.map(|it| (label(it).into_owned(), Some(it.reference.to_string())));
-    let all = users.chain([(STRANGER.to_string(), None)]).enumerate();
-    let people = all.map(|(place, (name, user))| Person {
+    let known = users.map(|it| person(label(it).into_owned(), Some(it.reference.to_string())));
+    known.chain([person(STRANGER.to_string(), None)]).collect()
+}
+
+fn person(name: String, user: Option<String>) -> Person {
+    let digest = Sha256::digest(user.as_deref().unwrap_or_default());
+    let number = digest.iter().take(7).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    Person {
         name,
         user,
-        slack_user_id: format!("U{:04}PLAY", place + 1),
-        discord_user_id: format!("{}", 2_000_000_000_000_000_001 + place),
-    });
-    people.collect()
+        slack_user_id: format!("U{number:014X}"),
+        discord_user_id: format!("2{number:017}"),
+    }
 }
 
 fn channels(snapshot: &Snapshot) -> Vec<String> {
@@ -119,4 +125,20 @@ fn channels(snapshot: &Snapshot) -> Vec<String> {
     channels.dedup();
     channels.insert(0, "general".into());
     channels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_stays_whose_it_is_whoever_else_comes() {
+        let of = |user: &str| person("Ada".into(), Some(user.into()));
+        let (ada, again, bob) =
+            (of("user:default/ada"), of("user:default/ada"), of("user:default/bob"));
+        assert_eq!(ada.slack_user_id, again.slack_user_id);
+        assert_ne!(ada.slack_user_id, bob.slack_user_id);
+        assert_ne!(ada.discord_user_id, bob.discord_user_id);
+        assert!(ada.discord_user_id.len() <= 20, "{ada:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ed25519_dalek::Signer;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use tower::ServiceExt;
 
 use super::Here;
 use super::company::{BOT_USER_ID, TEAM_ID};
+use crate::web::signed::now_s;
 
 /// The application that the bot is in Discord.
 pub const APPLICATION_ID: &str = "1000000000000000000";
@@ -100,7 +101,6 @@ pub(super) async fn discord_api(
     State(here): State<Here>,
     Path((_, path)): Path<(String, String)>,
     method: Method,
-    _: Uri,
     body: Bytes,
 ) -> Response {
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -112,9 +112,4 @@ pub(super) async fn discord_api(
 fn timestamp() -> String {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}.{:06}", since_1970.as_secs(), since_1970.subsec_micros())
-}
-
-fn now_s() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }
