@@ -149,7 +149,8 @@ impl App {
         let heard = self.heard(Way::Form, &click.speaker);
         let call = begun(&heard.commands, &click.words);
         let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
-        Ok(form::form(heard.permit(verb)?, &call?))
+        let permit = heard.permit(verb)?;
+        Ok(form::form(permit, &heard.commands, &heard.snapshot, &call?))
     }
 
     /// The words that the form of `command` says, filled in with names of fields and their values.

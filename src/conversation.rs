@@ -138,8 +138,8 @@ pub struct Field {
 pub enum Input {
     /// Something that the catalog knows: suggestions follow what is typed.
     Suggested,
-    /// One of these.
-    OneOf(Vec<String>),
+    /// One of these, all that there is to choose from.
+    OneOf(Vec<Suggestion>),
     Text,
 }
 
@@ -153,12 +153,19 @@ pub struct Query {
 }
 
 /// A value that fits what was typed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suggestion {
     /// What people read.
     pub label: String,
     /// What is given to the command.
     pub value: String,
+}
+
+impl Suggestion {
+    /// `value`, read as it is.
+    pub fn of(value: &str) -> Suggestion {
+        Suggestion { label: value.to_string(), value: value.to_string() }
+    }
 }
 
 /// An answer, before any platform has had its say about how it looks.

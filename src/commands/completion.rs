@@ -15,7 +15,7 @@ use crate::conversation::{Query, Suggestion};
 /// The most completions that are offered at once.
 const COMPLETIONS_MAX: usize = 40;
 
-/// The most suggestions of one field. Discord takes 25, Slack 100.
+/// The most suggestions of one field, and the most that a form lists. Discord takes 25, Slack 100.
 const SUGGESTIONS_MAX: usize = 25;
 
 /// What fits the word at the cursor.
@@ -46,7 +46,7 @@ pub fn complete(
     let expected = match commands.find(&first.to_lowercase()) {
         Some(command) => expected(commands, snapshot, command, given, begun),
         // A question in one's own words.
-        None => names(snapshot, None),
+        None => quoted_all(names(snapshot, None)),
     };
     let fitting = expected.into_iter().filter(|word| fits(word, begun)).take(COMPLETIONS_MAX);
     Completions { start, words: fitting.map(|word| (word, None)).collect() }
@@ -67,18 +67,46 @@ pub fn suggest(
     let Some(command) = command.filter(|it| it.lookup.verb() == Verb::Read) else {
         return Vec::new();
     };
-    let option = command.options.iter().copied().find(|it| it.word() == query.field);
-    let kind = match (command.argument(&query.field).map(|it| &it.kind), option) {
-        (Some(ArgumentKind::Entity | ArgumentKind::Text), _) => None,
-        (Some(ArgumentKind::Team), _) | (None, Some(Opt::Team)) => Some("group"),
-        (Some(ArgumentKind::User), _) => Some("user"),
-        _ => return few(commands, snapshot, command, query),
+    fitting(commands, snapshot, command, &query.field, query.typed.trim(), SUGGESTIONS_MAX)
+}
+
+/// All that the `field` of `command` takes; `None` where there is nothing, or too much to choose from at a glance.
+pub fn choices(
+    permit: Permit<'_>,
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    command: &Command,
+    field: &str,
+) -> Option<Vec<Suggestion>> {
+    permit.assert_for(Verb::Read);
+    let all = fitting(commands, snapshot, command, field, "", SUGGESTIONS_MAX + 1);
+    (1..=SUGGESTIONS_MAX).contains(&all.len()).then_some(all)
+}
+
+fn fitting(
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    command: &Command,
+    field: &str,
+    typed: &str,
+    at_most: usize,
+) -> Vec<Suggestion> {
+    let option = command.options.iter().copied().find(|it| it.word() == field);
+    let kind = match (command.argument(field), option) {
+        (Some(argument), _) => match argument.kind {
+            ArgumentKind::Entity | ArgumentKind::Text => None,
+            ArgumentKind::Team => Some("group"),
+            ArgumentKind::User => Some("user"),
+            _ => return few(taken(commands, snapshot, argument), typed, at_most),
+        },
+        (None, Some(Opt::Team)) => Some("group"),
+        (None, Some(option)) => return few(values(snapshot, option), typed, at_most),
+        (None, None) => return Vec::new(),
     };
     let filter = Filter { kind: kind.map(str::to_string), ..Filter::default() };
-    let typed = query.typed.trim();
     let found = match typed.is_empty() {
-        true => snapshot.list(&filter, 0, SUGGESTIONS_MAX).0,
-        false => snapshot.search(typed, &filter, 0, SUGGESTIONS_MAX).0,
+        true => snapshot.list(&filter, 0, at_most).0,
+        false => snapshot.search(typed, &filter, 0, at_most).0,
     };
     let suggestion = |entity: &Entity| {
         let value = resolve::words(snapshot, entity);
@@ -92,23 +120,11 @@ pub fn suggest(
     found.into_iter().map(suggestion).collect()
 }
 
-/// The few values that a field takes, those that contain what was typed.
-fn few(
-    commands: &CommandSet,
-    snapshot: &Snapshot,
-    command: &Command,
-    query: &Query,
-) -> Vec<Suggestion> {
-    let typed = query.typed.trim().to_lowercase();
-    let option = command.options.iter().copied().find(|it| it.word() == query.field);
-    let all = match (command.argument(&query.field), option) {
-        (Some(argument), _) => taken(commands, snapshot, argument),
-        (None, Some(option)) => values(snapshot, option),
-        (None, None) => BTreeSet::new(),
-    };
+/// Those of `all` that contain what was typed.
+fn few(all: BTreeSet<&str>, typed: &str, at_most: usize) -> Vec<Suggestion> {
+    let typed = typed.to_lowercase();
     let fitting = all.into_iter().filter(|value| value.to_lowercase().contains(&typed));
-    let suggestion = |value: String| Suggestion { label: value.clone(), value };
-    fitting.take(SUGGESTIONS_MAX).map(suggestion).collect()
+    fitting.take(at_most).map(Suggestion::of).collect()
 }
 
 /// What `command` takes where `given` is typed already and `begun` is being typed.
@@ -120,11 +136,13 @@ fn expected(
     begun: &str,
 ) -> BTreeSet<String> {
     if let Some(option) = given.last().and_then(|word| option(command, word)) {
-        return values(snapshot, option);
+        return quoted_all(values(snapshot, option));
     }
     let next = command.arguments.get(position(command, given));
     match next.or_else(|| command.arguments.last().filter(|last| last.rest)) {
-        Some(argument) if !begun.starts_with('-') => taken(commands, snapshot, argument),
+        Some(argument) if !begun.starts_with('-') => {
+            quoted_all(taken(commands, snapshot, argument))
+        }
         _ => {
             let options = command.options.iter().map(|option| format!("--{}", option.word()));
             options.filter(|option| !given.contains(&option.as_str())).collect()
@@ -145,39 +163,45 @@ fn position(command: &Command, given: &[&str]) -> usize {
     (0..given.len()).filter(is_argument).count()
 }
 
-/// The words that `argument` takes.
-fn taken(commands: &CommandSet, snapshot: &Snapshot, argument: &Argument) -> BTreeSet<String> {
+fn quoted_all(values: BTreeSet<&str>) -> BTreeSet<String> {
+    values.into_iter().map(quoted).collect()
+}
+
+/// What `argument` takes.
+fn taken<'a>(
+    commands: &'a CommandSet,
+    snapshot: &'a Snapshot,
+    argument: &'a Argument,
+) -> BTreeSet<&'a str> {
     match &argument.kind {
         ArgumentKind::Entity | ArgumentKind::Text => names(snapshot, None),
         ArgumentKind::Team => names(snapshot, Some("group")),
         ArgumentKind::User => names(snapshot, Some("user")),
         ArgumentKind::Kind => values(snapshot, Opt::Kind),
-        ArgumentKind::Command => commands.iter().map(|it| it.name.clone()).collect(),
-        ArgumentKind::Choice(choices) => choices.iter().map(|it| quoted(it)).collect(),
+        ArgumentKind::Command => commands.iter().map(|it| &*it.name).collect(),
+        ArgumentKind::Choice(choices) => choices.iter().map(|it| &**it).collect(),
         ArgumentKind::Number => BTreeSet::new(),
     }
 }
 
 /// The values of `option` for which the catalog has something.
-fn values(snapshot: &Snapshot, option: Opt) -> BTreeSet<String> {
-    let each = |value: fn(&Entity) -> Option<&str>| {
-        snapshot.entities().filter_map(value).map(quoted).collect()
-    };
+fn values(snapshot: &Snapshot, option: Opt) -> BTreeSet<&str> {
+    let each = |value: fn(&Entity) -> Option<&str>| snapshot.entities().filter_map(value).collect();
     match option {
         Opt::Kind => each(|it| Some(&it.kind)),
         Opt::Tier => each(|it| it.tier.as_deref()),
         Opt::Lifecycle => each(|it| it.lifecycle.as_deref()),
         Opt::Type => each(|it| it.class.as_deref()),
-        Opt::Tag => snapshot.tags().map(quoted).collect(),
+        Opt::Tag => snapshot.tags().collect(),
         Opt::Team => names(snapshot, Some("group")),
         Opt::Depth | Opt::Page => BTreeSet::new(),
     }
 }
 
 /// The names of `kind`, of every kind without one.
-fn names(snapshot: &Snapshot, kind: Option<&str>) -> BTreeSet<String> {
+fn names<'a>(snapshot: &'a Snapshot, kind: Option<&str>) -> BTreeSet<&'a str> {
     let wanted = |it: &&Entity| kind.is_none_or(|kind| it.reference.kind() == kind);
-    snapshot.entities().filter(wanted).map(|it| quoted(&it.name)).collect()
+    snapshot.entities().filter(wanted).map(|it| &*it.name).collect()
 }
 
 fn fits(word: &str, begun: &str) -> bool {
@@ -185,13 +209,13 @@ fn fits(word: &str, begun: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::access::authority::permitted;
     use crate::catalog::snapshot::Unread;
     use crate::catalog::{EntityRef, Place, StoredEntity};
 
-    fn entity(reference: &str, spec: &str) -> StoredEntity {
+    pub fn entity(reference: &str, spec: &str) -> StoredEntity {
         let reference = EntityRef::parse(reference, None, "default").unwrap();
         let (kind, name) = (reference.kind(), reference.name());
         let metadata = format!(r#"{{"name":"{name}","tags":["pci"],"labels":{{"tier":"1"}}}}"#);
@@ -256,6 +280,28 @@ mod tests {
         assert_eq!(offered("find x --type s"), ["service"]);
         assert_eq!(offered("find x --lifecycle "), ["\"end of life\"", "production"]);
         assert_eq!(offered("dependents x --depth "), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_few_is_all_there_is_to_choose_from() {
+        let commands = CommandSet::built_in();
+        let chosen = |entities: usize, command: &str, field: &str| {
+            let services = (0..entities).map(|it| {
+                entity(&format!("component:service-{it}"), r#"{"lifecycle":"end of life"}"#)
+            });
+            let snapshot = Snapshot::build(services.collect::<Vec<_>>(), &[], 1);
+            let command = commands.find(command).unwrap();
+            let all = permitted(Verb::Read, |permit| {
+                choices(permit, &commands, &snapshot, command, field)
+            });
+            all.map(|all| all.into_iter().map(|it| it.value).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(2, "owner", "entity").unwrap(), ["service-0", "service-1"]);
+        assert_eq!(chosen(25, "owner", "entity").unwrap().len(), 25);
+        assert_eq!(chosen(26, "owner", "entity"), None);
+        assert_eq!(chosen(26, "list", "lifecycle").unwrap(), ["end of life"]);
+        assert_eq!(chosen(26, "list", "team"), None, "there is none");
+        assert_eq!(chosen(26, "list", "no-such-field"), None);
     }
 
     #[test]

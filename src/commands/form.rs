@@ -1,36 +1,52 @@
 //! A form for what a command still needs.
 
-use super::file::{Argument, ArgumentKind, Command, Opt, Presence};
+use super::file::{ArgumentKind, Command, Opt, Presence};
 use super::parse::Call;
-use crate::access::Permit;
-use crate::conversation::{Field, Form, Input};
+use super::{CommandSet, completion};
+use crate::access::{Permit, Verb};
+use crate::catalog::Snapshot;
+use crate::conversation::{Field, Form, Input, Suggestion};
 
 /// The most fields of one form. A Discord modal has five.
 const FIELDS_MAX: usize = 5;
-/// The most choices that a field lists; longer lists are suggested from. Discord and Slack both show this many.
-const CHOICES_MAX: usize = 25;
 
 /// The form of `call`'s command for whoever has the `permit`, with what the call has filled in; `None` where there is nothing to ask.
 ///
-/// Arguments come first, then options as far as there is room.
-pub fn form(permit: Permit<'_>, call: &Call<'_>) -> Option<Form> {
-    let command = call.command;
-    permit.assert_for(command.lookup.verb());
-    let value = |name: &str| call.get(name).map(str::to_string);
-    let arguments = command.arguments.iter().map(|argument| Field {
-        name: argument.name.clone(),
-        input: input(argument),
-        required: argument.presence == Presence::Required,
-        value: value(&argument.name),
+/// Arguments come first, then options as far as there is room. What takes few values lists them, unless the call
+/// gives another one.
+pub fn form(
+    permit: Permit<'_>,
+    commands: &CommandSet,
+    snapshot: &Snapshot,
+    call: &Call<'_>,
+) -> Option<Form> {
+    let (command, verb) = (call.command, call.command.lookup.verb());
+    permit.assert_for(verb);
+    let input = |name: &str, is_free: bool| {
+        // A code is no name of the catalog.
+        if is_free || verb != Verb::Read {
+            return Input::Text;
+        }
+        let is_listed = |all: &Vec<Suggestion>| {
+            call.get(name).is_none_or(|value| all.iter().any(|it| it.value == value))
+        };
+        let all = completion::choices(permit, commands, snapshot, command, name);
+        all.filter(is_listed).map_or(Input::Suggested, Input::OneOf)
+    };
+    let field = |name: &str, is_free: bool, required: bool| Field {
+        name: name.to_string(),
+        input: input(name, is_free),
+        required,
+        value: call.get(name).map(str::to_string),
+    };
+    let arguments = command.arguments.iter().map(|argument| {
+        // What is looked for need not be a name.
+        let is_free = matches!(argument.kind, ArgumentKind::Text | ArgumentKind::Number);
+        field(&argument.name, is_free, argument.presence == Presence::Required)
     });
     // A page is turned, not asked for.
     let options = command.options.iter().filter(|option| **option != Opt::Page);
-    let options = options.map(|option| Field {
-        name: option.word().to_string(),
-        input: if *option == Opt::Depth { Input::Text } else { Input::Suggested },
-        required: false,
-        value: value(option.word()),
-    });
+    let options = options.map(|option| field(option.word(), *option == Opt::Depth, false));
     let fields: Vec<Field> = arguments.chain(options).take(FIELDS_MAX).collect();
     let form = Form { command: command.name.clone(), title: command.summary.clone(), fields };
     (!form.fields.is_empty()).then_some(form)
@@ -50,27 +66,20 @@ pub fn words(command: &Command, filled: &[(String, String)]) -> String {
     call.words()
 }
 
-fn input(argument: &Argument) -> Input {
-    match &argument.kind {
-        ArgumentKind::Choice(choices) if choices.len() <= CHOICES_MAX => {
-            Input::OneOf(choices.clone())
-        }
-        // What is looked for need not be a name.
-        ArgumentKind::Text | ArgumentKind::Number => Input::Text,
-        _ => Input::Suggested,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::access::authority::permitted;
-    use crate::commands::CommandSet;
+    use crate::commands::completion::tests::entity;
     use crate::commands::parse::begun;
 
-    /// The form of `call` for who may ask it.
+    /// The form of `call` for who may ask it, over a catalog of thirty services of two tiers and of one team.
     fn form(call: &Call<'_>) -> Option<Form> {
-        permitted(call.command.lookup.verb(), |permit| super::form(permit, call))
+        let services = (0..30).map(|number| entity(&format!("component:service-{number}"), "{}"));
+        let entities: Vec<_> = services.chain([entity("group:payments", "{}")]).collect();
+        let (commands, snapshot) = (CommandSet::built_in(), Snapshot::build(entities, &[], 1));
+        let verb = call.command.lookup.verb();
+        permitted(verb, |permit| super::form(permit, &commands, &snapshot, call))
     }
 
     #[test]
@@ -84,6 +93,22 @@ mod tests {
             .collect();
         assert_eq!(asked, [("from", Some("payment-api"), true), ("to", None, true)]);
         assert!(form.fields.iter().all(|field| field.input == Input::Suggested));
+    }
+
+    #[test]
+    fn a_field_of_few_values_lists_them_unless_another_one_is_given() {
+        let commands = CommandSet::built_in();
+        let input = |call: &str, field: &str| {
+            let form = form(&begun(&commands, call).unwrap()).unwrap();
+            form.fields.into_iter().find(|it| it.name == field).unwrap().input
+        };
+        let payments = Suggestion { label: "payments · group".into(), value: "payments".into() };
+        for given in ["dependents", "dependents --team payments"] {
+            assert_eq!(input(given, "team"), Input::OneOf(vec![payments.clone()]), "{given}");
+        }
+        assert_eq!(input("dependents --team pay", "team"), Input::Suggested);
+        assert_eq!(input("dependents", "entity"), Input::Suggested);
+        assert_eq!(input("find", "words"), Input::Text);
     }
 
     #[test]

@@ -305,8 +305,8 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
         }
         Door::DiscordFormFilled => {
             let field = json!({ "type": 4, "custom_id": "entity", "value": "payment-api" });
-            let rows = [json!({ "type": 1, "components": [field] })];
-            let data = json!({ "custom_id": "idp-form:owner", "components": rows });
+            let labels = [json!({ "type": 18, "component": field })];
+            let data = json!({ "custom_id": "idp-form:owner", "components": labels });
             assert_eq!(interacts(world, &discord, 5, data).await["type"], 5);
             judged(&world.fake_discord.hears().await.body.to_string(), whoami)
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
 use idp::chat::ANSWER_WITHIN;
+use idp::commands::CommandSet;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,7 @@ async fn a_form_asks_for_what_a_button_leaves_out() {
     let data = json!({ "custom_id": "idp-form:0:path payment-api", "component_type": 2 });
     let said = world.interacts(3, data).await;
     assert_eq!((&said["type"], &said["data"]["custom_id"]), (&json!(9), &json!("idp-form:path")));
-    let field = |number: usize| &said["data"]["components"][number]["components"][0];
+    let field = |number: usize| &said["data"]["components"][number]["component"];
     assert_eq!(
         (&field(0)["custom_id"], &field(0)["value"]),
         (&json!("from"), &json!("payment-api"))
@@ -119,7 +120,7 @@ async fn a_form_asks_for_what_a_button_leaves_out() {
     assert_eq!(field(1)["custom_id"], "to");
     let fields = [("from", "checkout"), ("to", "payment-api")];
     let rows = fields.map(|(name, value)| {
-        json!({ "type": 1, "components": [{ "type": 4, "custom_id": name, "value": value }] })
+        json!({ "type": 18, "component": { "type": 4, "custom_id": name, "value": value } })
     });
     let said =
         world.interacts(5, json!({ "custom_id": "idp-form:path", "components": rows })).await;
@@ -131,6 +132,34 @@ async fn a_form_asks_for_what_a_button_leaves_out() {
     let said = world.interacts(3, json!({ "custom_id": "idp-form:0:whoami" })).await;
     assert_eq!(said["type"], 5);
     world.fake_discord.hears().await;
+}
+
+#[tokio::test]
+async fn a_form_lists_what_a_field_takes() {
+    let world = World::new().await;
+    let mut selects = 0;
+    for (command, _) in CommandSet::built_in().names() {
+        let data = json!({ "custom_id": format!("idp-form:0:{command}"), "component_type": 2 });
+        // A command that has nothing to ask is answered.
+        let said = world.interacts(3, data).await;
+        let fields = said["data"]["components"].as_array().into_iter().flatten();
+        selects += fields.filter(|field| field["component"]["type"] == 3).count();
+        if said["type"] == 5 {
+            world.fake_discord.hears().await;
+        }
+    }
+    assert!(selects > 10, "hardly anything is listed: {selects}");
+    let said = world.interacts(3, json!({ "custom_id": "idp-form:0:list" })).await;
+    let fields = said["data"]["components"].as_array().unwrap();
+    let tier = fields.iter().find(|it| it["label"] == "tier").unwrap();
+    assert_eq!(tier["component"]["options"][0]["value"], "1", "{tier}");
+    let chosen = |name: &str, value: &[&str]| json!({ "type": 18, "component": { "type": 3, "custom_id": name, "values": value } });
+    let given = [chosen("kind", &["component"]), chosen("team", &[]), chosen("tier", &["1"])];
+    world.interacts(5, json!({ "custom_id": "idp-form:list", "components": given })).await;
+    let heard = world.fake_discord.hears().await;
+    let values = [("kind", json!("component")), ("tier", json!("1"))];
+    let expected = world.calls("list", &values).await;
+    assert_eq!(shown(&heard.body), shown(&expected["data"]));
 }
 
 #[tokio::test]

@@ -285,7 +285,7 @@ fn fields_in_slack(view: &Value) -> Vec<(Value, bool)> {
 
 fn fields_in_discord(modal: &Value) -> Vec<(Value, bool)> {
     let rows = modal["components"].as_array().into_iter().flatten();
-    let inputs = rows.map(|row| &row["components"][0]);
+    let inputs = rows.map(|row| &row["component"]);
     inputs.map(|it| (it["custom_id"].clone(), it["required"] == true)).collect()
 }
 

@@ -162,7 +162,8 @@ async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes()
     let commands = CommandSet::built_in();
     let authority = Authority::default();
     let speaker = typed("", None).speaker;
-    let person = Person::of(&speaker, &Links::default(), &Snapshot::unread(Unread::NoAnswer));
+    let unread = Snapshot::unread(Unread::NoAnswer);
+    let person = Person::of(&speaker, &Links::default(), &unread);
     let origin = Origin {
         channel_id: "C0123456789".into(),
         channel_name: Some("x".repeat(80)),
@@ -176,7 +177,7 @@ async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes()
             let Ok(call) = begun(&commands, &given) else { continue };
             let verb = call.command.lookup.verb();
             let permit = authority.authorize(&person, Way::Form, verb, Object::Catalog).unwrap();
-            let Some(form) = form::form(permit, &call) else { continue };
+            let Some(form) = form::form(permit, &commands, &unread, &call) else { continue };
             let view = modal::view(&form, &origin).unwrap();
             assert_eq!(modal_over_a_limit(&view), Ok(()), "{view}");
             count += 1;

@@ -162,9 +162,10 @@ fn wish(kind: u64, body: &Value) -> Option<Wish> {
         }
         5 => {
             let command = id.strip_prefix(FORM_PREFIX)?.to_string();
-            let rows = data["components"].as_array().into_iter().flatten();
-            let fields = rows.flat_map(|row| row["components"].as_array().into_iter().flatten());
-            let values = fields.map(|it| (text(&it["custom_id"]).into(), value(&it["value"])));
+            let values = fields(data).map(|field| {
+                let given = field["values"].get(0).unwrap_or(&field["value"]);
+                (text(&field["custom_id"]).into(), value(given))
+            });
             Some(Wish::Filled { command, values: values.collect() })
         }
         _ => None,
@@ -178,6 +179,15 @@ fn called(data: &Value) -> Option<&Value> {
 
 fn options(called: &Value) -> impl Iterator<Item = &Value> {
     called["options"].as_array().into_iter().flatten()
+}
+
+/// The fields of a form: each in its label, or in a row, as Discord had it before.
+fn fields(data: &Value) -> impl Iterator<Item = &Value> {
+    let parts = data["components"].as_array().into_iter().flatten();
+    parts.flat_map(|part| {
+        let of_row = part["components"].as_array().into_iter().flatten();
+        part.get("component").into_iter().chain(of_row)
+    })
 }
 
 /// The words of an id `7:show payment-api`.
@@ -300,10 +310,13 @@ mod tests {
     #[test]
     fn a_form_is_its_fields() {
         let data = json!({ "custom_id": "idp-form:path", "components": [
-            { "type": 1, "components": [{ "type": 4, "custom_id": "from", "value": "checkout" }] },
+            { "type": 18, "component": { "type": 4, "custom_id": "from", "value": "checkout" } },
+            { "type": 18, "component": { "type": 3, "custom_id": "tier", "values": ["1"] } },
+            { "type": 18, "component": { "type": 3, "custom_id": "team", "values": [] } },
             { "type": 1, "components": [{ "type": 4, "custom_id": "to", "value": "" }] },
+            { "type": 10 }, 7,
         ]});
-        let values = pairs(&[("from", "checkout"), ("to", "")]);
+        let values = pairs(&[("from", "checkout"), ("tier", "1"), ("team", ""), ("to", "")]);
         assert_eq!(wish(5, data), Some(Wish::Filled { command: "path".into(), values }));
     }
 

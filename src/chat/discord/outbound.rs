@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serenity::builder::{
     CreateActionRow, CreateAllowedMentions, CreateButton, CreateEmbed, CreateEmbedFooter,
-    CreateInteractionResponse, CreateInteractionResponseMessage,
+    CreateInteractionResponse, CreateInteractionResponseMessage, CreateSelectMenuOption,
 };
 use serenity::model::application::ButtonStyle;
 
@@ -35,6 +35,9 @@ pub const ROW_BUTTONS_MAX: usize = 5;
 pub const BUTTONS_MAX: usize = 25;
 pub const BUTTON_LABEL_CHARACTERS_MAX: usize = 80;
 pub const ID_CHARACTERS_MAX: usize = 100;
+pub const OPTIONS_MAX: usize = 25;
+/// Of its label, and of its value.
+pub const OPTION_CHARACTERS_MAX: usize = 100;
 /// A longer address is shown without its link: it would take the place of what is to be read.
 pub const LINK_CHARACTERS_MAX: usize = 1_024;
 /// Kept for the count of what was left out.
@@ -70,6 +73,13 @@ impl Message {
 /// `response` as Discord reads it.
 pub fn body(response: &CreateInteractionResponse) -> Bytes {
     serde_json::to_vec(response).expect("texts, lists and flags are JSON").into()
+}
+
+/// An option of a select; `None` where Discord does not take its value: cut it would say something else.
+pub(super) fn option(label: &str, value: &str) -> Option<CreateSelectMenuOption> {
+    let fits = !value.is_empty() && measure(value) <= OPTION_CHARACTERS_MAX;
+    let label = if label.trim().is_empty() { value } else { label };
+    fits.then(|| CreateSelectMenuOption::new(cut(label, OPTION_CHARACTERS_MAX).0, value))
 }
 
 #[derive(Default)]

@@ -91,27 +91,36 @@ fn input(field: &Field) -> Value {
 
 fn element(field: &Field) -> Value {
     let value = field.value.as_deref().filter(|value| !value.is_empty());
-    let chosen = value.map(|value| option(value, value));
-    let mut element = match &field.input {
-        // What Slack cannot show as chosen must be typed.
-        _ if chosen == Some(None) => text(value),
-        Input::Text => text(value),
-        Input::Suggested => json!({ "type": "external_select", "min_query_length": 0 }),
-        Input::OneOf(choices) => {
-            let options: Option<Vec<Value>> = choices.iter().map(|it| option(it, it)).collect();
-            match options {
-                Some(options) if !options.is_empty() => {
-                    json!({ "type": "static_select", "options": options })
-                }
-                _ => text(value),
-            }
-        }
+    let chosen = match &field.input {
+        Input::Text => None,
+        Input::Suggested => suggested(value),
+        Input::OneOf(choices) => listed(choices, value),
     };
+    let mut element = chosen.unwrap_or_else(|| text(value));
     element["action_id"] = json!(format!("{FIELD_PREFIX}{}", field.name));
-    if let (Some(Some(chosen)), false) = (chosen, element["type"] == "plain_text_input") {
-        element["initial_option"] = chosen;
-    }
     element
+}
+
+/// `None` where Slack cannot show `value` as chosen: it must be typed.
+fn suggested(value: Option<&str>) -> Option<Value> {
+    let mut element = json!({ "type": "external_select", "min_query_length": 0 });
+    if let Some(value) = value {
+        element["initial_option"] = option(value, value)?;
+    }
+    Some(element)
+}
+
+/// `None` where Slack cannot show all `choices`, or `value` as one of them.
+fn listed(choices: &[Suggestion], value: Option<&str>) -> Option<Value> {
+    let options: Option<Vec<Value>> =
+        choices.iter().map(|it| option(&it.label, &it.value)).collect();
+    let options = options.filter(|options| !options.is_empty())?;
+    let mut element = json!({ "type": "static_select" });
+    if let Some(value) = value {
+        element["initial_option"] = options.iter().find(|it| it["value"] == value)?.clone();
+    }
+    element["options"] = options.into();
+    Some(element)
 }
 
 fn text(value: Option<&str>) -> Value {
@@ -167,9 +176,13 @@ mod tests {
         assert_eq!(chosen["value"], "checkout");
         let typed = element_of(Input::Text, Some("checkout"));
         assert_eq!(typed["initial_value"], "checkout");
-        let listed = element_of(Input::OneOf(vec!["up".into(), "down".into()]), None);
+        let ways = Input::OneOf(["up", "down"].map(Suggestion::of).into());
+        let listed = element_of(ways.clone(), None);
         assert_eq!(listed["options"][1]["value"], "down");
         assert_eq!(listed.get("initial_option"), None);
+        let listed = element_of(ways.clone(), Some("down"));
+        assert_eq!(listed["initial_option"], listed["options"][1]);
+        assert_eq!(element_of(ways, Some("left"))["initial_value"], "left");
     }
 
     #[test]

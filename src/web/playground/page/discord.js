@@ -1,7 +1,7 @@
 // Discord's side: what it sends to the bot, and what it shows of what the bot says.
 // https://docs.discord.com/developers/interactions/receiving-and-responding
 import { el, modal, typeAhead } from "./dom.js";
-import { embeds } from "./embeds.js";
+import { embeds, select } from "./embeds.js";
 import { Pane, send } from "./pane.js";
 
 const EPHEMERAL = 64;
@@ -118,15 +118,16 @@ export class Discord extends Pane {
   }
 
   open(data) {
-    const inputs = data.components.map((row) => row.components[0]);
-    const fields = inputs.map((it) => {
-      const control = el("input", { autocomplete: "off", maxlength: it.max_length, placeholder: it.placeholder, value: it.value, required: it.required });
-      return { name: it.custom_id, label: it.label, required: it.required, control, value: () => control.value };
+    const fields = data.components.map(({ label, component }) => {
+      const { type, custom_id, required } = component;
+      const control = type === 3 ? select(component) : el("input", { autocomplete: "off", maxlength: component.max_length, placeholder: component.placeholder, value: component.value, required });
+      const state = (value) => ({ type, custom_id, ...(type === 3 ? { values: value ? [value] : [] } : { value }) });
+      return { name: custom_id, label, required, control, value: () => control.value, state };
     });
     modal({
       of: "discord", title: data.title, submit: "Submit", cancel: "Cancel", fields,
       send: async (values) => {
-        const components = [...values].map(([custom_id, value]) => ({ type: 1, components: [{ type: 4, custom_id, value }] }));
+        const components = fields.map((it) => ({ type: 18, component: it.state(values.get(it.name)) }));
         await this.interact(5, { data: { custom_id: data.custom_id, components } });
       },
     });

@@ -21,6 +21,12 @@ function button(it, act) {
   return el("button", { type: "button", class: looks, click: () => act(it) }, it.label);
 }
 
+/** A string select. */
+export function select(it, attributes = {}) {
+  const options = it.options.map((option) => el("option", { value: option.value, selected: option.default }, option.label));
+  return el("select", { required: it.required, ...attributes }, el("option", { value: "" }, it.placeholder ?? "Choose"), ...options);
+}
+
 function markdown(source) {
   const shown = [];
   const lines = source.split("\n");
