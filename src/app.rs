@@ -1,5 +1,7 @@
 //! The doors: someone types a command, someone clicks a button.
 
+pub mod shortcut;
+
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

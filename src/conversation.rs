@@ -45,11 +45,20 @@ pub enum Way {
     Filled,
     /// A value that is being typed.
     Typing,
+    /// The menu of a message: who owns what it names?
+    Shortcut,
 }
 
 impl Way {
-    pub const ALL: [Way; 6] =
-        [Way::Command, Way::Message, Way::Button, Way::Form, Way::Filled, Way::Typing];
+    pub const ALL: [Way; 7] = [
+        Way::Command,
+        Way::Message,
+        Way::Button,
+        Way::Form,
+        Way::Filled,
+        Way::Typing,
+        Way::Shortcut,
+    ];
 
     /// As policies write it.
     pub fn word(self) -> &'static str {
@@ -60,6 +69,7 @@ impl Way {
             Way::Form => "form",
             Way::Filled => "filled",
             Way::Typing => "typing",
+            Way::Shortcut => "shortcut",
         }
     }
 }
@@ -110,6 +120,16 @@ impl From<Click> for Invocation {
         let Click { speaker, address, words } = click;
         Invocation { speaker, address, text: words }
     }
+}
+
+/// Someone points at a message, and wants to know who owns what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointing {
+    pub speaker: Speaker,
+    /// Where the message stands.
+    pub address: Address,
+    /// What the message says, as plain text: code between backticks, fields as `name: value`.
+    pub texts: Vec<String>,
 }
 
 /// What a command still needs, asked all at once.

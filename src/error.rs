@@ -45,6 +45,13 @@ pub enum Refusal {
     )]
     NotUnderstood { text: String, closest: Vec<String> },
 
+    /// `instead` are the owners of what words of the message may be meant as.
+    #[error(
+        "This message has no whole name that the catalog knows, and the channel belongs to nothing in it. \
+         Type `find` and a word of it."
+    )]
+    NothingNamed { instead: Vec<String> },
+
     #[error("{what} cannot be asked right now: {why}. {next}")]
     Unavailable { what: String, why: String, next: String },
 
@@ -77,6 +84,7 @@ impl Refusal {
             Refusal::UnexpectedArgument { .. } => "unexpected_argument",
             Refusal::InvalidArgument { .. } => "invalid_argument",
             Refusal::NotUnderstood { .. } => "not_understood",
+            Refusal::NothingNamed { .. } => "nothing_named",
             Refusal::Unavailable { .. } => "unavailable",
             Refusal::NotAllowed { .. } => "not_allowed",
         }
@@ -87,6 +95,7 @@ impl Refusal {
         match self {
             Refusal::UnknownEntity { instead, .. }
             | Refusal::Ambiguous { instead, .. }
+            | Refusal::NothingNamed { instead }
             | Refusal::NotAllowed { instead, .. } => instead.clone(),
             Refusal::UnknownCommand { closest, .. } | Refusal::NotUnderstood { closest, .. } => {
                 closest.clone()

@@ -11,6 +11,7 @@ pub mod file;
 pub mod flow;
 pub mod form;
 pub mod lookups;
+pub mod mentioned;
 pub mod parse;
 pub mod recent;
 pub mod reply;

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use chrono::Utc;
 use idp::access::link::{LinkSet, Made};
 use idp::access::{Authority, Link, Reach, Terms};
+use idp::app::shortcut::SHORTCUT;
 use idp::catalog::EntityRef;
 use idp::chat::discord::inbound as discord_inbound;
 use idp::chat::slack::inbound;
+use idp::chat::slack::shortcut::CALLBACK_ID;
 use idp::conversation::{Platform, Speaker, Way};
 use idp::terminal::ask::typed;
 use serde_json::{Value, json};
@@ -68,6 +70,7 @@ enum Door {
     SlackFormOpened,
     SlackFormFilled,
     SlackTyping,
+    SlackShortcut,
     DiscordCommand,
     DiscordMention,
     DiscordDirectMessage,
@@ -75,12 +78,13 @@ enum Door {
     DiscordFormOpened,
     DiscordFormFilled,
     DiscordTyping,
+    DiscordShortcut,
     TerminalCommand,
     TerminalTyping,
     Http,
 }
 
-const DOORS: [Door; 18] = [
+const DOORS: [Door; 20] = [
     Door::SlackCommand,
     Door::SlackSocketCommand,
     Door::SlackMention,
@@ -89,6 +93,7 @@ const DOORS: [Door; 18] = [
     Door::SlackFormOpened,
     Door::SlackFormFilled,
     Door::SlackTyping,
+    Door::SlackShortcut,
     Door::DiscordCommand,
     Door::DiscordMention,
     Door::DiscordDirectMessage,
@@ -96,6 +101,7 @@ const DOORS: [Door; 18] = [
     Door::DiscordFormOpened,
     Door::DiscordFormFilled,
     Door::DiscordTyping,
+    Door::DiscordShortcut,
     Door::TerminalCommand,
     Door::TerminalTyping,
     Door::Http,
@@ -112,12 +118,14 @@ impl Door {
             Door::SlackFormOpened => Some((Slack, Way::Form)),
             Door::SlackFormFilled => Some((Slack, Way::Filled)),
             Door::SlackTyping => Some((Slack, Way::Typing)),
+            Door::SlackShortcut => Some((Slack, Way::Shortcut)),
             Door::DiscordCommand => Some((Discord, Way::Command)),
             Door::DiscordMention | Door::DiscordDirectMessage => Some((Discord, Way::Message)),
             Door::DiscordButton => Some((Discord, Way::Button)),
             Door::DiscordFormOpened => Some((Discord, Way::Form)),
             Door::DiscordFormFilled => Some((Discord, Way::Filled)),
             Door::DiscordTyping => Some((Discord, Way::Typing)),
+            Door::DiscordShortcut => Some((Discord, Way::Shortcut)),
             Door::TerminalCommand => Some((Terminal, Way::Command)),
             Door::TerminalTyping => Some((Terminal, Way::Typing)),
             Door::Http => None,
@@ -126,7 +134,10 @@ impl Door {
 
     /// Whether whole commands come in by it, so that `whoami` can.
     fn takes_commands(self) -> bool {
-        !matches!(self.way(), None | Some((_, Way::Form | Way::Filled | Way::Typing)))
+        !matches!(
+            self.way(),
+            None | Some((_, Way::Form | Way::Filled | Way::Typing | Way::Shortcut))
+        )
     }
 }
 
@@ -270,6 +281,15 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
             let answer = world.sends("/slack/interactions", &of_slack(payload)).await;
             offered(&answer.json()["options"])
         }
+        Door::SlackShortcut => {
+            let payload = json!({
+                "type": "message_action", "callback_id": CALLBACK_ID, "trigger_id": format!("t{number}"),
+                "channel": { "id": "C0NOBODY", "name": "random" }, "response_url": response_url,
+                "message": { "type": "message", "text": "payment-api is down" },
+            });
+            world.sends("/slack/interactions", &of_slack(payload)).await;
+            judged(&world.fake.hears().await.body.to_string(), whoami)
+        }
         Door::DiscordCommand => {
             let entity = [("entity", json!("payment-api"))];
             let data = match whoami {
@@ -316,6 +336,14 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
                 { "type": 1, "name": "owner", "options": [typed] },
             ]});
             offered(&interacts(world, &discord, 4, data).await["data"]["choices"])
+        }
+        Door::DiscordShortcut => {
+            let data = json!({
+                "id": "1", "type": 3, "name": SHORTCUT, "target_id": "7",
+                "resolved": { "messages": { "7": { "content": "payment-api is down" } } },
+            });
+            assert_eq!(interacts(world, &discord, 2, data).await["type"], 5);
+            judged(&world.fake_discord.hears().await.body.to_string(), whoami)
         }
         Door::TerminalCommand | Door::TerminalTyping => {
             let user = who.user().map(|user| EntityRef::parse(user, None, "default").unwrap());
@@ -443,7 +471,7 @@ async fn a_way_in_that_does_not_ask_is_noticed() {
         noticed += 1;
     }
     println!("REL E12 {noticed} ways in that do not ask, {noticed} noticed");
-    assert_eq!(noticed, 12);
+    assert_eq!(noticed, 14);
 }
 
 #[tokio::test]

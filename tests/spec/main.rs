@@ -54,6 +54,7 @@ mod recent_answers;
 #[path = "../faults/scale.rs"]
 mod scale;
 mod serve;
+mod shortcut;
 mod slack_client;
 mod slack_forms;
 mod slack_http;

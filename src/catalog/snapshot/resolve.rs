@@ -20,16 +20,25 @@ impl Snapshot {
         if typed.len() > TYPED_MAX {
             return Resolution::Unknown(Vec::new());
         }
+        match self.exactly(typed, kinds)[..] {
+            [] => Resolution::Unknown(self.closest(&folded(typed), kinds)),
+            [one] => Resolution::One(one),
+            ref several => Resolution::Several(several.to_vec()),
+        }
+    }
+
+    /// What bears `typed` among `kinds` (all when empty): as its reference, else as its name, else as an alias or
+    /// title; in a stable order.
+    pub fn exactly(&self, typed: &str, kinds: &[&str]) -> Vec<&Entity> {
+        if typed.len() > TYPED_MAX {
+            return Vec::new();
+        }
         let typed = folded(typed);
         let found = [Self::referred, Self::named, Self::said]
             .iter()
             .map(|look| self.wanted(look(self, &typed), kinds))
             .find(|found| !found.is_empty());
-        match found.as_deref() {
-            None => Resolution::Unknown(self.closest(&typed, kinds)),
-            Some([one]) => Resolution::One(one),
-            Some(several) => Resolution::Several(several.to_vec()),
-        }
+        found.unwrap_or_default()
     }
 
     /// An entity whose name only looks like the one in `typed`: `payments` with a Cyrillic `а`.

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
-use crate::conversation::{Address, Click, Invocation, Platform, Query, Speaker, Way};
+use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker, Way};
 use crate::error::{Error, Refusal};
 
 /// How the inbox calls Discord.
@@ -53,6 +53,8 @@ pub struct Dispatcher {
 enum Errand {
     /// The answer comes in the place of what the click was answered.
     Clicked(Clicked),
+    /// The same, for a choice in the menu of a message.
+    Pointed { pointing: Pointing, token: String },
     /// The answer is posted.
     Said(Said),
 }
@@ -145,6 +147,12 @@ impl Dispatcher {
                 Ok(words) => self.take(id, clicked(words, true), false).await,
                 Err(error) => Ok(Message::body(&error.into_reply())),
             },
+            Wish::Pointed { texts } => {
+                let tenant = speaker.tenant.clone();
+                let pointing = Pointing { speaker, address, texts };
+                self.take_errand(tenant, id, Errand::Pointed { pointing, token }).await?;
+                Ok(later())
+            }
         }
     }
 
@@ -188,10 +196,7 @@ impl Dispatcher {
         replaces: bool,
     ) -> Result<Bytes, Rejection> {
         let tenant = clicked.click.speaker.tenant.clone();
-        let errand = Errand::Clicked(clicked);
-        if let Some(delivery) = self.worker.take(tenant, id, &errand).await? {
-            self.worker.work(self.clone(), delivery);
-        }
+        self.take_errand(tenant, id, Errand::Clicked(clicked)).await?;
         Ok(if replaces { body(&CreateInteractionResponse::Acknowledge) } else { later() })
     }
 
@@ -202,11 +207,20 @@ impl Dispatcher {
             Some(guild_id) => guild_id.clone(),
             None => ALONE.to_string(),
         };
-        let (id, errand) = (said.message_id.clone(), Errand::Said(said));
+        self.take_errand(tenant, said.message_id.clone(), Errand::Said(said)).await?;
+        Ok(Bytes::from_static(b"{}"))
+    }
+
+    async fn take_errand(
+        self: &Arc<Self>,
+        tenant: String,
+        id: String,
+        errand: Errand,
+    ) -> Result<(), Rejection> {
         if let Some(delivery) = self.worker.take(tenant, id, &errand).await? {
             self.worker.work(self.clone(), delivery);
         }
-        Ok(Bytes::from_static(b"{}"))
+        Ok(())
     }
 
     /// Posts what `said` is answered, below it.
@@ -268,6 +282,10 @@ impl Answers for Dispatcher {
                 let way = clicked.way();
                 let reply = self.app.answer(way, clicked.click.into()).await;
                 self.edit(&clicked.token, &Message::body(&reply)).await
+            }
+            Errand::Pointed { pointing, token } => {
+                let reply = self.app.answer_about(pointing).await;
+                self.edit(&token, &Message::body(&reply)).await
             }
             Errand::Said(said) => self.answer_message(said).await,
         }

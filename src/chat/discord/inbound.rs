@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::outbound::{ANSWER_PREFIX, FORM_PREFIX};
+use super::shortcut;
+use crate::app::shortcut::SHORTCUT;
 use crate::conversation::{Address, Platform, Speaker};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +61,12 @@ pub enum Wish {
     Opening { words: String },
     /// A form that was filled in, with names of fields and their values.
     Filled { command: String, values: Vec<(String, String)> },
+    /// Who owns what a message names that says these `texts`; it was chosen in the message's menu.
+    Pointed { texts: Vec<String> },
 }
+
+/// The type of a command that stands in the menu of messages.
+const MESSAGE_COMMAND: u8 = 3;
 
 /// The body of an interaction: JSON.
 pub fn interaction(body: &[u8]) -> Option<Inbound> {
@@ -135,6 +142,11 @@ fn wish(kind: u64, body: &Value) -> Option<Wish> {
     let data = &body["data"];
     let id = text(&data["custom_id"]);
     match kind {
+        2 if data["type"] == MESSAGE_COMMAND => {
+            let message = &data["resolved"]["messages"][text(&data["target_id"])];
+            let is_ours = data["name"] == SHORTCUT;
+            is_ours.then(|| Wish::Pointed { texts: shortcut::texts(message) })
+        }
         2 => {
             let called = called(data)?;
             let values = options(called).map(|it| (text(&it["name"]).into(), value(&it["value"])));

@@ -7,4 +7,5 @@ pub mod inbound;
 pub mod modal;
 pub mod outbound;
 pub mod registration;
+mod shortcut;
 pub mod signature;

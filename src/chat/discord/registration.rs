@@ -1,4 +1,5 @@
-//! The commands that Discord offers while people type: `/idp`, with a sub-command for each of the portal's.
+//! The commands that Discord offers while people type: `/idp`, with a sub-command for each of the portal's; and the
+//! one in the menu of every message.
 //!
 //! Source: <https://docs.discord.com/developers/interactions/application-commands#application-command-object>
 
@@ -7,10 +8,11 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use serenity::builder::{CreateCommand, CreateCommandOption};
-use serenity::model::application::CommandOptionType;
+use serenity::model::application::{CommandOptionType, CommandType};
 
 use super::dispatcher::{ASK, QUESTION};
 use super::modal::CHOICE_CHARACTERS_MAX;
+use crate::app::shortcut::SHORTCUT;
 use crate::chat::layout::{cut, measure};
 use crate::commands::CommandSet;
 use crate::commands::file::{Argument, ArgumentKind, Command, Opt, Presence};
@@ -54,7 +56,9 @@ pub fn registration(commands: &CommandSet) -> anyhow::Result<Registration> {
         offered.push(sub_command);
     }
     let command = CreateCommand::new(NAME).description(DESCRIPTION).set_options(offered);
-    let commands = serde_json::to_value([command]).context("could not write the commands")?;
+    let shortcut = CreateCommand::new(SHORTCUT).kind(CommandType::Message);
+    let commands = [command, shortcut];
+    let commands = serde_json::to_value(commands).context("could not write the commands")?;
     Ok(Registration { commands, left_out })
 }
 
@@ -175,13 +179,16 @@ fn measure_all(written: &Value) -> usize {
 fn told(commands: &Value) -> BTreeMap<String, Value> {
     let mut told = BTreeMap::new();
     for command in commands.as_array().into_iter().flatten() {
-        let name = format!("/{}", command["name"].as_str().unwrap_or_default());
+        let kind = command["type"].as_u64().unwrap_or(1);
+        let is_typed = if kind == 1 { "/" } else { "" };
+        let name = format!("{is_typed}{}", command["name"].as_str().unwrap_or_default());
         for option in command["options"].as_array().into_iter().flatten() {
             let sub_command = option["name"].as_str().unwrap_or_default();
             told.insert(format!("{name} {sub_command}"), looks(option));
         }
-        let kind = command["type"].as_u64().unwrap_or(1);
-        let of_its_own = json!({ "type": kind, "description": command["description"] });
+        // What stands in a menu has none; Discord says it is empty.
+        let description = command["description"].as_str().unwrap_or_default();
+        let of_its_own = json!({ "type": kind, "description": description });
         told.insert(name, of_its_own);
     }
     told
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn each_command_is_a_sub_command_with_typed_options() {
         let Registration { commands, left_out } = built_in();
-        assert_eq!((commands.as_array().unwrap().len(), left_out), (1, Vec::new()));
+        assert_eq!((commands.as_array().unwrap().len(), left_out), (2, Vec::new()));
         let offered = commands[0]["options"].as_array().unwrap();
         assert_eq!(offered.len(), CommandSet::built_in().iter().count() + 1);
         let find = |name: &str| offered.iter().find(|it| it["name"] == name).unwrap();
@@ -225,6 +232,7 @@ mod tests {
         assert_eq!(option("depth").unwrap()["type"], 4);
         assert_eq!(option("page"), None);
         assert_eq!(find(ASK)["options"][0]["name"], QUESTION);
+        assert_eq!((&commands[1]["type"], &commands[1]["name"]), (&json!(3), &json!(SHORTCUT)));
     }
 
     #[test]

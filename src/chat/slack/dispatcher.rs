@@ -23,7 +23,9 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
-use crate::conversation::{Address, Audience, Click, Form, Invocation, Reply, Speaker, Way};
+use crate::conversation::{
+    Address, Audience, Click, Form, Invocation, Pointing, Reply, Speaker, Way,
+};
 use crate::error::Refusal;
 
 /// How the inbox calls Slack.
@@ -331,6 +333,15 @@ impl Answers for Dispatcher {
                 self.deliver(&asker, message).await?;
             }
             Errand::Filled(filled) => self.send_filled(&filled, &self.fill(&filled).await).await?,
+            Errand::Pointed { pointing, response_url } => {
+                let Pointing { speaker, address, .. } = pointing.clone();
+                let mut message = outbound::message(&self.app.answer_about(pointing).await)?;
+                if let Some(thread) = &address.thread {
+                    message["thread_ts"] = json!(thread);
+                }
+                let asker = Asker { speaker, address, response_url: Some(response_url) };
+                self.deliver(&asker, message).await?;
+            }
         }
         Ok(())
     }

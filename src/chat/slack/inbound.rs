@@ -14,7 +14,8 @@ use url::form_urlencoded;
 
 use super::modal::{FIELD_PREFIX, Origin};
 use super::outbound::{ACTION_PREFIX, FORM_PREFIX};
-use crate::conversation::{Address, Click, Invocation, Platform, Query, Speaker};
+use super::shortcut;
+use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker};
 
 /// Somebody typed `/idp …`.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +78,8 @@ pub enum Errand {
     Clicked { click: Click, response_url: String, replaces: bool },
     /// Somebody filled in a form: the answer goes to `response_url`.
     Filled(Filled),
+    /// Somebody chose ours in the menu of a message: the answer goes to `response_url`, for them alone.
+    Pointed { pointing: Pointing, response_url: String },
 }
 
 /// A form that somebody filled in.
@@ -107,6 +110,7 @@ impl Errand {
             Errand::Said(invocation) => &invocation.speaker,
             Errand::Clicked { click, .. } => &click.speaker,
             Errand::Filled(filled) => &filled.speaker,
+            Errand::Pointed { pointing, .. } => &pointing.speaker,
         }
     }
 }
@@ -201,6 +205,7 @@ pub fn interaction_of(payload: &Value) -> Inbound {
         "block_actions" => click(payload, speaker),
         "block_suggestion" => typing(payload, speaker),
         "view_submission" => filled(payload, speaker),
+        "message_action" => pointed(payload, speaker),
         _ => None,
     };
     heard.unwrap_or(Inbound::Ignored)
@@ -276,6 +281,26 @@ fn filled(payload: &Value, speaker: Speaker) -> Option<Inbound> {
     Some(Inbound::Filled(Box::new(Envelope { id, errand: Errand::Filled(filled) })))
 }
 
+/// A message on which somebody chose ours in its menu; `None` for any other.
+fn pointed(payload: &Value, speaker: Speaker) -> Option<Inbound> {
+    if text_at(payload, "/callback_id") != shortcut::CALLBACK_ID {
+        return None;
+    }
+    let thread = text_at(payload, "/message/thread_ts");
+    let address = Address {
+        platform: Platform::Slack,
+        tenant: speaker.tenant.clone(),
+        channel_id: text_at(payload, "/channel/id").to_string(),
+        channel_name: public_name(text_at(payload, "/channel/name").to_string()),
+        thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
+    };
+    let texts = shortcut::texts(&payload["message"]);
+    let response_url = text_at(payload, "/response_url").to_string();
+    let errand = Errand::Pointed { pointing: Pointing { speaker, address, texts }, response_url };
+    let id = id(text_at(payload, "/trigger_id"), payload);
+    Some(Inbound::Errand(Box::new(Envelope { id, errand })))
+}
+
 /// Whether a person said it, to the bot, for the first time. A bot that answers bots never stops.
 fn is_said_to_us(event: &Value, bot_user_id: Option<&str>) -> bool {
     let is_to_us = match text_at(event, "/type") {
@@ -333,6 +358,13 @@ fn first_of<const N: usize>(texts: [&str; N]) -> &str {
 ///
 /// Source: <https://docs.slack.dev/messaging/formatting-message-text#escaping>
 fn words(text: &str, bot_user_id: Option<&str>) -> String {
+    let said = plain(text, |marked, is_first| unmarked(marked, is_first, bot_user_id));
+    said.trim().to_string()
+}
+
+/// `text` without Slack's markup: for each `<marked>` what `stand_in` makes of it, which is told whether anything
+/// stands before it.
+pub(super) fn plain(text: &str, stand_in: impl Fn(&str, bool) -> String) -> String {
     let mut said = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('<') {
@@ -343,13 +375,13 @@ fn words(text: &str, bot_user_id: Option<&str>) -> String {
             break;
         };
         let is_first = said.trim().is_empty();
-        said.push_str(&unmarked(marked, is_first, bot_user_id));
+        said.push_str(&stand_in(marked, is_first));
         rest = behind;
     }
     said.push_str(rest);
     // `&amp;` last: what it stood for must not be read a second time.
     let said = said.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    said.replace('\0', " ").trim().to_string()
+    said.replace('\0', " ")
 }
 
 /// What stands for `<marked>`; nothing for the bot, whose name opens a mention.

@@ -8,5 +8,6 @@ pub mod modal;
 pub mod outbound;
 mod pace;
 pub mod profile;
+pub mod shortcut;
 pub mod signature;
 pub mod socket;
