@@ -50,9 +50,10 @@ pub fn route(
     app: &Arc<App>,
     fake: &FakeDiscord,
     answer_within: Duration,
+    tasks: &TaskTracker,
 ) -> (Arc<Dispatcher>, Arc<Discord>) {
     let api = fake.api();
-    let dispatcher = Dispatcher::new(app.clone(), api, TaskTracker::new());
+    let dispatcher = Dispatcher::new(app.clone(), api, tasks.clone());
     let dispatcher = Arc::new(dispatcher.answering_within(answer_within));
     let discord = Discord::new(&public_key(), dispatcher.clone()).unwrap();
     (dispatcher, Arc::new(discord))

@@ -21,6 +21,7 @@ mod command_examples;
 mod command_files;
 mod command_line;
 mod database;
+mod deliveries;
 mod demo;
 mod descriptors;
 mod directory;

@@ -50,6 +50,8 @@ pub struct World {
     pub discord: Arc<discord::dispatcher::Dispatcher>,
     pub fake_discord: FakeDiscord,
     pub stop: CancellationToken,
+    /// The answers that any process of this world is giving.
+    tasks: TaskTracker,
     next: AtomicU64,
 }
 
@@ -87,16 +89,23 @@ impl World {
         })
         .await;
         let (app, stop) = (Arc::new(app), CancellationToken::new());
-        let fakes = (&fake, &fake_discord);
-        let (dispatcher, discord, address) = process(&app, fakes, answer_within, &stop).await;
+        let (fakes, tasks) = ((&fake, &fake_discord), TaskTracker::new());
+        let (dispatcher, discord, address) =
+            process(&app, fakes, answer_within, (&stop, &tasks)).await;
         let next = AtomicU64::new(1);
-        World { app, fresh, dispatcher, address, fake, discord, fake_discord, stop, next }
+        World { app, fresh, dispatcher, address, fake, discord, fake_discord, stop, tasks, next }
     }
 
     /// Where another process listens, on the same database, which remembers nothing of what this one took.
     pub async fn another_process(&self) -> SocketAddr {
         let fakes = (&self.fake, &self.fake_discord);
-        process(&self.app, fakes, ANSWER_WITHIN, &self.stop).await.2
+        process(&self.app, fakes, ANSWER_WITHIN, (&self.stop, &self.tasks)).await.2
+    }
+
+    /// Every answer that was begun has gone out.
+    pub async fn rests(&self) {
+        self.tasks.close();
+        tokio::time::timeout(PATIENCE, self.tasks.wait()).await.expect("an answer never ended");
     }
 
     /// `who` types `/idp text`; what Slack shows them.
@@ -163,19 +172,19 @@ async fn process(
     app: &Arc<App>,
     (fake, fake_discord): (&FakeSlack, &FakeDiscord),
     answer_within: Duration,
-    stop: &CancellationToken,
+    (stop, tasks): (&CancellationToken, &TaskTracker),
 ) -> (Arc<Dispatcher>, Arc<discord::dispatcher::Dispatcher>, SocketAddr) {
     let api_url = format!("http://{}/api/", fake.address).parse().unwrap();
     let api = SlackApi::new(&api_url, Some(SecretString::from("xoxb-of-the-world")), &[]).unwrap();
     let api = Arc::new(api);
     // Of several processes over one app the first asks.
     let _ = app.profiles.set(api.clone());
-    let dispatcher = Dispatcher::new(app.clone(), api, TaskTracker::new());
+    let dispatcher = Dispatcher::new(app.clone(), api, tasks.clone());
     let dispatcher = Arc::new(dispatcher.answering_within(answer_within));
     let slack = Slack::new(&SecretString::from(SECRET), dispatcher.clone()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (discord, route) = discord_world::route(app, fake_discord, answer_within);
+    let (discord, route) = discord_world::route(app, fake_discord, answer_within, tasks);
     let web = Web {
         app: app.clone(),
         slack: Some(Arc::new(slack)),
@@ -322,6 +331,12 @@ impl FakeSlack {
     pub async fn hears(&self) -> Heard {
         let next = async { self.heard.lock().await.recv().await.unwrap() };
         tokio::time::timeout(PATIENCE, next).await.expect("the bot said nothing")
+    }
+
+    /// Everything that the bot said and nobody listened to yet.
+    pub async fn heard(&self) -> Vec<Heard> {
+        let mut heard = self.heard.lock().await;
+        std::iter::from_fn(|| heard.try_recv().ok()).collect()
     }
 }
 
