@@ -1,5 +1,6 @@
 //! The doors: someone types a command, someone clicks a button.
 
+pub mod home;
 pub mod shortcut;
 
 use std::any::Any;
@@ -19,6 +20,7 @@ use crate::access::email::Profiles;
 use crate::access::{Links, Object, Permit, Person, Verb};
 use crate::catalog::snapshot::Unread;
 use crate::catalog::{Catalog, Snapshot};
+use crate::commands::asked::AskedLately;
 use crate::commands::completion::{self, Completions};
 use crate::commands::flow::{self, Means};
 use crate::commands::parse::{begun, parse};
@@ -32,7 +34,7 @@ use crate::integrations::http::Client;
 use crate::portal::Settings;
 use crate::postgres::Db;
 
-/// How often what was asked in vain is written down.
+/// How often what was asked is written down.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything a question may need. Only `catalog` and `commands` are needed for lookups.
@@ -49,6 +51,8 @@ pub struct App {
     pub http: Client,
     /// What was asked in vain and is not written down yet.
     pub unanswered: Unanswered,
+    /// What was asked, and is not written down yet.
+    pub asked: AskedLately,
     recent: Recent,
 }
 
@@ -94,6 +98,7 @@ impl App {
             db: ArcSwap::from_pointee(db),
             http,
             unanswered: Unanswered::default(),
+            asked: AskedLately::default(),
             recent: Recent::default(),
         }
     }
@@ -123,6 +128,7 @@ impl App {
             let question = heard.question(&invocation)?;
             key = Key::of(&question, invocation.speaker.platform).filter(|_| is_live);
             if let Some(shown) = key.as_ref().and_then(|key| recent.find(key)) {
+                self.asked.note(&question, heard.way, now);
                 return Ok(Err(shown));
             }
             self.reply(&heard, &question, now).await.map(Ok)
@@ -223,6 +229,7 @@ impl App {
             now,
         };
         let answer = flow::look_up(question, &means).await?;
+        self.asked.note(question, heard.way, now);
         reply::say(question, answer)
     }
 
@@ -236,18 +243,17 @@ impl App {
         reply::aged(reply, self.catalog.age_s(now), now)
     }
 
-    /// Writes down what was asked in vain, now and then and once more at the end, until `stop`.
-    pub async fn record_unanswered(&self, stop: CancellationToken) {
+    /// Writes down what was asked, in vain or lately, now and then and once more at the end, until `stop`.
+    pub async fn record_questions(&self, stop: CancellationToken) {
         loop {
             let is_last =
                 stop.run_until_cancelled(tokio::time::sleep(RECORD_EVERY)).await.is_none();
-            if let Some(db) = &*self.db.load_full()
-                && let Err(error) = flow::record_unanswered(&db.pool, &self.unanswered).await
-            {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "could not record unanswered questions"
-                );
+            if let Some(db) = &*self.db.load_full() {
+                let in_vain = flow::record_unanswered(&db.pool, &self.unanswered).await;
+                let lately = flow::record_asked(&db.pool, &self.asked).await;
+                for error in [in_vain, lately].into_iter().filter_map(std::result::Result::err) {
+                    tracing::warn!(error = format!("{error:#}"), "could not record questions");
+                }
             }
             if is_last {
                 return;

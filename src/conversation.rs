@@ -47,10 +47,12 @@ pub enum Way {
     Typing,
     /// The menu of a message: who owns what it names?
     Shortcut,
+    /// The bot's own page, opened.
+    Home,
 }
 
 impl Way {
-    pub const ALL: [Way; 7] = [
+    pub const ALL: [Way; 8] = [
         Way::Command,
         Way::Message,
         Way::Button,
@@ -58,6 +60,7 @@ impl Way {
         Way::Filled,
         Way::Typing,
         Way::Shortcut,
+        Way::Home,
     ];
 
     /// As policies write it.
@@ -70,6 +73,7 @@ impl Way {
             Way::Filled => "filled",
             Way::Typing => "typing",
             Way::Shortcut => "shortcut",
+            Way::Home => "home",
         }
     }
 }

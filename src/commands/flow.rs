@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use sha2::Sha256;
 use sqlx::PgPool;
 use tokio::time::timeout;
 
+use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
 use super::file::{HttpLookup, Lookup, SqlLookup};
 use super::lookups::link::{self, Wish};
 use super::lookups::whoami::{self, Rights};
@@ -26,7 +27,7 @@ use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::catalog::{self, EntityRef};
 use crate::config::SecretReference;
-use crate::conversation::Way;
+use crate::conversation::{Speaker, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
 
@@ -337,6 +338,39 @@ pub async fn record_unanswered(db: &PgPool, unanswered: &Unanswered) -> anyhow::
         return Err(error).context("could not write down what was asked in vain");
     }
     Ok(())
+}
+
+/// Writes down what was asked; on a failure `asked` still has it.
+///
+/// # Errors
+/// The database.
+pub async fn record_asked(db: &PgPool, asked: &AskedLately) -> anyhow::Result<()> {
+    let taken = asked.take();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let kept = async {
+        let mut tx = db.begin().await?;
+        store::keep_asked(&mut tx, &taken, QUESTIONS_MAX as i64).await?;
+        tx.commit().await
+    };
+    if let Err(error) = kept.await {
+        asked.put_back(taken);
+        return Err(error).context("could not write down what was asked");
+    }
+    Ok(())
+}
+
+/// What `speaker` asked lately, newest first; nothing while the database does not answer, which is in the log.
+pub async fn asked_lately(db: &PgPool, speaker: &Speaker, now: DateTime<Utc>) -> Vec<String> {
+    let since = now - TimeDelta::days(KEPT_DAYS.into());
+    let error = match timeout(PATIENCE / 2, store::asked(db, speaker, since)).await {
+        Ok(Ok(asked)) => return asked,
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => "the database needed too long".into(),
+    };
+    tracing::warn!(error, "could not read what somebody asked lately");
+    Vec::new()
 }
 
 /// What was asked in vain most often, at most `limit`.

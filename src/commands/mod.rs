@@ -6,6 +6,7 @@
 //!                         the channel's own   sql and http wait    own template
 //! ```
 
+pub mod asked;
 pub mod completion;
 pub mod file;
 pub mod flow;

@@ -1,13 +1,15 @@
-//! The SQL of commands: `sql:` lookups, and what was asked in vain.
+//! The SQL of commands: `sql:` lookups, what was asked in vain, and lately.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
+use super::asked::{self, KEPT_DAYS};
 use super::file::SqlLookup;
 use super::unanswered::Asked;
-use crate::conversation::Platform;
+use crate::conversation::{Platform, Speaker};
 
 /// The most questions that are kept; those asked longest ago go.
 const QUESTIONS_MAX: i64 = 10_000;
@@ -110,4 +112,86 @@ pub async fn unanswered(db: &PgPool, limit: i64) -> sqlx::Result<Vec<Asked>> {
         Some(Asked { platform: Platform::from_word(&platform)?, question, refusal, times, last_at })
     });
     Ok(asked.collect())
+}
+
+/// Adds `asked` to what was asked before, of which each account keeps the newest `questions_max`.
+pub async fn keep_asked(
+    db: &mut PgConnection,
+    asked: &[asked::Asked],
+    questions_max: i64,
+) -> sqlx::Result<()> {
+    let platforms: Vec<&str> = asked.iter().map(|it| it.speaker.platform.word()).collect();
+    let tenants: Vec<&str> = asked.iter().map(|it| it.speaker.tenant.as_str()).collect();
+    let users: Vec<&str> = asked.iter().map(|it| it.speaker.user_id.as_str()).collect();
+    let words: Vec<&str> = asked.iter().map(|it| it.words.as_str()).collect();
+    let at: Vec<_> = asked.iter().map(|it| it.at).collect();
+    sqlx::query(
+        "insert into idp.recent_question as known
+             (platform, tenant, platform_user, words, asked_at)
+         select platform, tenant, platform_user, words, max(at)
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+             as it (platform, tenant, platform_user, words, at)
+         group by platform, tenant, platform_user, words
+         order by platform, tenant, platform_user, words
+         on conflict (platform, tenant, platform_user, words) do update
+         set asked_at = greatest(known.asked_at, excluded.asked_at)",
+    )
+    .bind(&platforms)
+    .bind(&tenants)
+    .bind(&users)
+    .bind(words)
+    .bind(at)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "delete from idp.recent_question
+         where (platform, tenant, platform_user, words) in (
+             select platform, tenant, platform_user, words
+             from (
+                 select platform, tenant, platform_user, words, row_number() over (
+                     partition by platform, tenant, platform_user
+                     order by asked_at desc, words
+                 ) as place
+                 from idp.recent_question
+                 where (platform, tenant, platform_user) in (
+                     select * from unnest($1::text[], $2::text[], $3::text[])
+                 )
+             ) own
+             where place > $4
+         )",
+    )
+    .bind(platforms)
+    .bind(tenants)
+    .bind(users)
+    .bind(questions_max)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "delete from idp.recent_question
+         where asked_at < clock_timestamp() - make_interval(days => $1)",
+    )
+    .bind(KEPT_DAYS)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What `speaker` asked since `since`, newest first.
+pub async fn asked(
+    db: &PgPool,
+    speaker: &Speaker,
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select words
+         from idp.recent_question
+         where platform = $1 and tenant = $2 and platform_user = $3 and asked_at > $4
+         order by asked_at desc, words",
+    )
+    .bind(speaker.platform.word())
+    .bind(&speaker.tenant)
+    .bind(&speaker.user_id)
+    .bind(since)
+    .fetch_all(db)
+    .await
 }

@@ -191,7 +191,7 @@ impl Running {
         let running = self.clone();
         self.tasks.spawn(async move { running.keep_catalog().await });
         let (app, stop) = (self.app.clone(), self.stop.clone());
-        self.tasks.spawn(async move { app.record_unanswered(stop).await });
+        self.tasks.spawn(async move { app.record_questions(stop).await });
         self.tasks.spawn(health::keep_metrics(self.stop.clone()));
         let (changes, mut changed) = mpsc::channel(1);
         self.tasks.spawn(watch::watch(self.portal.clone(), changes, self.stop.clone()));

@@ -156,7 +156,8 @@ fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
         "app_mention" => Some("app_mentions:read"),
         "message.im" => Some("im:history"),
         "chat.postMessage" | "chat.postEphemeral" => Some("chat:write"),
-        "auth.test" | "views.open" => None,
+        "auth.test" | "app_home_opened" => None,
+        "views.open" | "views.push" | "views.update" | "views.publish" => None,
         // Only with `access.link_by_email`: the manifest says which scopes to add then.
         "users.info" => None,
         other => panic!("which scope does `{other}` need? Add it here and to the manifest"),

@@ -47,7 +47,7 @@ fn name(number: usize) -> String {
     hex::encode(Sha256::digest(number.to_string()))[..24].to_string()
 }
 
-fn slack_user(number: usize) -> String {
+pub fn slack_user(number: usize) -> String {
     format!("U0VICTIM{number}")
 }
 
@@ -144,9 +144,8 @@ pub fn without_the_guard(message: &Value) -> Value {
     }
 }
 
-#[tokio::test]
-async fn no_descriptor_speaks_through_any_command() {
-    let texts = texts(if at_full(10) == 10 { 5_000 } else { 200 });
+/// A world whose catalog has a victim of each of `texts`, from 1; the victim 0 is harmless.
+pub async fn victims(texts: &[String]) -> World {
     let directory = Directory::new();
     for (number, text) in
         std::iter::once(HARMLESS).chain(texts.iter().map(String::as_str)).enumerate()
@@ -157,10 +156,16 @@ async fn no_descriptor_speaks_through_any_command() {
             text.chars().filter(|it| !ends_code(it) && !is_hidden(*it)).take(40).collect();
         directory.write(&format!("f{number} {file}.yaml"), &descriptors(number, text));
     }
-    let world = World::with(ANSWER_WITHIN, |settings| {
+    World::with(ANSWER_WITHIN, |settings| {
         settings.sources = vec![directory::path(directory.path())];
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn no_descriptor_speaks_through_any_command() {
+    let texts = texts(if at_full(10) == 10 { 5_000 } else { 200 });
+    let world = victims(&texts).await;
     let commands = CommandSet::built_in();
     let asks = questions(0);
     for command in commands.iter() {

@@ -36,6 +36,7 @@ mod documents;
 mod egress;
 mod git_source;
 mod graph;
+mod home;
 mod hostile_answers;
 mod hostile_discord;
 mod hostile_files;

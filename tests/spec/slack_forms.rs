@@ -169,6 +169,7 @@ async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes()
         channel_name: Some("x".repeat(80)),
         thread: Some("1700000000.000100".into()),
         response_url: format!("https://hooks.slack.com/actions/{}", "x".repeat(100)),
+        depth: 1,
     };
     let mut count = 0;
     for (name, _) in commands.names() {

@@ -132,6 +132,20 @@ pub fn modal_over_a_limit(view: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// The first limit that a view which asks nothing breaks, in words: a Home, or a modal with an answer.
+///
+/// Source: <https://docs.slack.dev/reference/views>
+pub fn view_over_a_limit(view: &Value) -> Result<(), String> {
+    over_a_limit(view)?;
+    at_most("the metadata", units(&view["private_metadata"]), 3_000)?;
+    at_most("a callback id", units(&view["callback_id"]), 255)?;
+    match view["type"].as_str() {
+        Some("home") => Ok(()),
+        Some("modal") => ["title", "close"].iter().try_for_each(|text| plain(&view[text], 24)),
+        other => Err(format!("a view of the type {other:?}")),
+    }
+}
+
 /// What the vendor's description of its API says against a call of `method` with `arguments`.
 ///
 /// `None`: the method is not described.

@@ -381,7 +381,7 @@ async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) ->
     }
     // A world that went away hears nothing more.
     let _ = hear.send(Heard { path, body });
-    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200" })
+    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200", "view": { "id": "V1" } })
         .to_string()
         .into_response()
 }

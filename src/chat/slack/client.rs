@@ -64,6 +64,17 @@ pub struct Posted {
     pub ts: String,
 }
 
+/// A view that was opened.
+#[derive(Deserialize)]
+struct Shown {
+    view: Opened,
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    id: String,
+}
+
 /// Why a call had no effect, by what can be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlackError {
@@ -254,12 +265,40 @@ impl SlackApi {
     }
 
     /// The modal `view` is open for whoever clicked; `trigger_id` is of that click, not older than three seconds.
+    /// The view's id.
     ///
     /// # Errors
     /// [`SlackError`]
-    pub async fn open_view(&self, trigger_id: &str, view: &Value) -> Result<(), SlackError> {
+    pub async fn open_view(&self, trigger_id: &str, view: &Value) -> Result<String, SlackError> {
         let body = json!({ "trigger_id": trigger_id, "view": view });
-        self.call("views.open", &body).await.map(|_: Value| ())
+        self.call("views.open", &body).await.map(|it: Shown| it.view.id)
+    }
+
+    /// As [`SlackApi::open_view`], above the modal that was clicked in.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn push_view(&self, trigger_id: &str, view: &Value) -> Result<String, SlackError> {
+        let body = json!({ "trigger_id": trigger_id, "view": view });
+        self.call("views.push", &body).await.map(|it: Shown| it.view.id)
+    }
+
+    /// `view` takes the place of what the view `view_id` shows.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn update_view(&self, view_id: &str, view: &Value) -> Result<(), SlackError> {
+        let body = json!({ "view_id": view_id, "view": view });
+        self.call("views.update", &body).await.map(|_: Value| ())
+    }
+
+    /// `view` is the Home of the account `user_id`.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn publish_home(&self, user_id: &str, view: &Value) -> Result<(), SlackError> {
+        let body = json!({ "user_id": user_id, "view": view });
+        self.call("views.publish", &body).await.map(|_: Value| ())
     }
 
     /// A WebSocket on which Slack will say hello, then send what it would send to our address; `app_token`
@@ -409,6 +448,7 @@ impl SlackError {
             | "used_url"
             | "expired_trigger_id"
             | "exchanged_trigger_id"
+            | "not_found"
             | "cannot_reply_to_message" => SlackError::Gone { code },
             "invalid_auth"
             | "not_authed"

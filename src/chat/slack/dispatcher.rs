@@ -4,6 +4,8 @@
 //! `response_url`. Mentions, messages and clicks are written down, acknowledged, then answered.
 //! A form is opened at once: Slack lets us for three seconds, and a click on it loses nothing.
 
+mod views;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -138,6 +140,20 @@ impl Dispatcher {
                 self.tasks.spawn(self.clone().open(opening));
                 Ok(nothing())
             }
+            Inbound::Viewed(viewed) => {
+                // Whoever clicked sees that nothing opened, so it is not written down; but a copy is not answered.
+                let Click { speaker, .. } = &viewed.click;
+                let is_new =
+                    !self.worker.has_met(speaker.tenant.clone(), viewed.trigger_id.clone());
+                if is_new {
+                    self.tasks.spawn(self.clone().answer_in_view(viewed));
+                }
+                Ok(nothing())
+            }
+            Inbound::Home(speaker) => {
+                self.tasks.spawn(self.clone().publish_home(speaker));
+                Ok(nothing())
+            }
             Inbound::Typing(query) => Ok(body(modal::options(&self.app.suggestions(&query)))),
             Inbound::Filled(envelope) => self.submit(*envelope).await,
             Inbound::Ignored => Ok(nothing()),
@@ -187,12 +203,7 @@ impl Dispatcher {
                             return;
                         }
                         tracing::warn!(error = format!("{error:#}"), "could not open a form");
-                        let refusal = Refusal::Unavailable {
-                            what: "The form".into(),
-                            why: "Slack did not open it".into(),
-                            next: format!("Click again, or type `help {}`.", form.command),
-                        };
-                        refusal.to_reply()
+                        not_opened(&form)
                     }
                 }
             }
@@ -218,8 +229,10 @@ impl Dispatcher {
             channel_name: address.channel_name.clone(),
             thread: address.thread.clone(),
             response_url: response_url.to_string(),
+            depth: 0,
         };
-        Ok(self.api.open_view(trigger_id, &modal::view(form, &origin)?).await?)
+        self.api.open_view(trigger_id, &modal::view(form, &origin)?).await?;
+        Ok(())
     }
 
     /// What is wrong with the form that was sent, or nothing; its answer follows then.
@@ -235,6 +248,13 @@ impl Dispatcher {
         {
             self.worker.finish(&delivery).await;
             return Ok(body(errors));
+        }
+        if let Some(view) = &filled.view {
+            let shown = self.submit_in_view(view, answered.ok(), answer, delivery).await;
+            return shown.map_err(|error| {
+                tracing::error!(error = format!("{error:#}"), "could not show an answer");
+                Rejection::Broken
+            });
         }
         let slack = self.clone();
         self.tasks.spawn(async move {
@@ -258,6 +278,9 @@ impl Dispatcher {
     }
 
     async fn send_filled(&self, filled: &Filled, reply: &Reply) -> anyhow::Result<()> {
+        if let Some(view) = &filled.view {
+            return self.update(view, reply).await;
+        }
         let mut message = outbound::message(reply)?;
         message["replace_original"] = json!(false);
         if let Some(thread) = &filled.address.thread {
@@ -355,6 +378,16 @@ impl Answers for Dispatcher {
 fn is_exchanged(error: &anyhow::Error) -> bool {
     let gone = error.downcast_ref();
     matches!(gone, Some(SlackError::Gone { code }) if code == "exchanged_trigger_id")
+}
+
+/// What whoever clicked is told where Slack did not open `form`.
+fn not_opened(form: &Form) -> Reply {
+    let refusal = Refusal::Unavailable {
+        what: "The form".into(),
+        why: "Slack did not open it".into(),
+        next: format!("Click again, or type `help {}`.", form.command),
+    };
+    refusal.to_reply()
 }
 
 /// An empty answer: Slack shows nothing.

@@ -15,6 +15,8 @@ use url::form_urlencoded;
 use super::modal::{FIELD_PREFIX, Origin};
 use super::outbound::{ACTION_PREFIX, FORM_PREFIX};
 use super::shortcut;
+use super::view::OpenView;
+use crate::chat::markdown::Opens;
 use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker};
 
 /// Somebody typed `/idp …`.
@@ -37,6 +39,10 @@ pub enum Inbound {
     Errand(Box<Envelope>),
     /// Somebody wants the form of a command.
     Opening(Opening),
+    /// Somebody clicked where there is no message.
+    Viewed(Viewed),
+    /// Somebody opened the bot's Home.
+    Home(Speaker),
     /// Somebody types into a field of a form.
     Typing(Query),
     /// Somebody sent a form: the [`Errand::Filled`] in it is answered, or told to be wrong.
@@ -55,6 +61,8 @@ impl Inbound {
                 Some(&envelope.errand.speaker().tenant)
             }
             Inbound::Opening(opening) => Some(&opening.click.speaker.tenant),
+            Inbound::Viewed(viewed) => Some(&viewed.click.speaker.tenant),
+            Inbound::Home(speaker) => Some(&speaker.tenant),
             Inbound::Typing(query) => Some(&query.speaker.tenant),
         }
     }
@@ -91,7 +99,24 @@ pub struct Filled {
     pub command: String,
     /// The names of fields and their values.
     pub values: Vec<(String, String)>,
+    /// Empty where the form was not opened from a message.
     pub response_url: String,
+    /// Where the answer is shown then.
+    #[serde(default)]
+    pub view: Option<OpenView>,
+}
+
+/// A click in the bot's Home or in a modal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Viewed {
+    pub click: Click,
+    /// What another view is opened by, within three seconds.
+    pub trigger_id: String,
+    /// What was clicked in.
+    pub view: OpenView,
+    pub opens: Opens,
+    /// Whether the answer is the next page of what was clicked in.
+    pub replaces: bool,
 }
 
 /// A click on a button that opens a form.
@@ -166,6 +191,11 @@ pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
     let event = &payload["event"];
     let tenant = tenant(text_at(payload, "/team_id"), text_at(payload, "/enterprise_id"));
     let is_stranger = is_stranger(text_at(event, "/user_team"), &tenant);
+    if text_at(event, "/type") == "app_home_opened" {
+        let user = text_at(event, "/user").to_string();
+        let is_home = text_at(event, "/tab") == "home" && !user.is_empty() && !is_stranger;
+        return if is_home { Inbound::Home(speaker(tenant, user)) } else { Inbound::Ignored };
+    }
     if !is_said_to_us(event, bot_user_id) || is_stranger {
         return Inbound::Ignored;
     }
@@ -235,6 +265,17 @@ fn click(payload: &Value, speaker: Speaker) -> Option<Inbound> {
     let click = Click { speaker, address, words: said.replace('\0', " ") };
     let response_url = text_at(payload, "/response_url").to_string();
     let trigger_id = text_at(payload, "/trigger_id");
+    if payload["view"].is_object() {
+        let opens = match action_id {
+            it if it.starts_with(FORM_PREFIX) => Opens::Form,
+            it if it.starts_with(ACTION_PREFIX) => Opens::Answer,
+            _ => return None,
+        };
+        let view = OpenView::of(payload)?;
+        let replaces = is_page && view.depth > 0;
+        let trigger_id = trigger_id.to_string();
+        return Some(Inbound::Viewed(Viewed { click, trigger_id, view, opens, replaces }));
+    }
     if action_id.starts_with(FORM_PREFIX) {
         let trigger_id = trigger_id.to_string();
         return Some(Inbound::Opening(Opening { click, trigger_id, response_url }));
@@ -276,7 +317,10 @@ fn filled(payload: &Value, speaker: Speaker) -> Option<Inbound> {
         Some((name, value.replace('\0', " ")))
     });
     let values = values.collect();
-    let filled = Filled { speaker, address, command, values, response_url: origin.response_url };
+    let view_id = text_at(payload, "/view/id").to_string();
+    let view = (origin.depth > 0).then_some(OpenView { id: view_id, depth: origin.depth });
+    let response_url = origin.response_url;
+    let filled = Filled { speaker, address, command, values, response_url, view };
     let id = id(text_at(payload, "/trigger_id"), payload);
     Some(Inbound::Filled(Box::new(Envelope { id, errand: Errand::Filled(filled) })))
 }

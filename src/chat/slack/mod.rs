@@ -11,3 +11,4 @@ pub mod profile;
 pub mod shortcut;
 pub mod signature;
 pub mod socket;
+pub mod view;

@@ -25,12 +25,15 @@ pub const METADATA_CHARACTERS_MAX: usize = 3_000;
 const ERROR_CHARACTERS_MAX: usize = 500;
 
 /// Where a form was opened, and where its answer goes. The modal carries it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     pub channel_id: String,
     pub channel_name: Option<String>,
     pub thread: Option<String>,
     pub response_url: String,
+    /// How many modals are above the bot's Home, with the form; 0 where it was opened from a message.
+    #[serde(default)]
+    pub depth: u8,
 }
 
 /// The modal that asks for what `form` asks for.
@@ -138,7 +141,7 @@ fn option(label: &str, value: &str) -> Option<Value> {
     fits.then(|| json!({ "text": plain_text(label, LABEL_CHARACTERS_MAX), "value": value }))
 }
 
-fn plain_text(text: &str, characters_max: usize) -> Value {
+pub(super) fn plain_text(text: &str, characters_max: usize) -> Value {
     let (text, _) = cut(text, characters_max);
     json!({ "type": "plain_text", "text": text, "emoji": false })
 }
@@ -154,6 +157,7 @@ mod tests {
             channel_name: None,
             thread: None,
             response_url: response_url.into(),
+            depth: 0,
         }
     }
 
