@@ -14,6 +14,7 @@
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |
 //! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
 //! | [`access`]       | who is who                                                       |
+//! | [`pictures`]     | what answers show besides words, drawn                           |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
 //! | [`app`]          | the doors                                                        |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod conversation;
 pub mod error;
 pub mod integrations;
+pub mod pictures;
 pub mod portal;
 pub mod postgres;
 pub mod terminal;

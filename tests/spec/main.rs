@@ -50,6 +50,7 @@ mod inbox;
 mod lookups;
 mod operations;
 mod parity;
+mod pictures;
 mod playground;
 mod portal;
 mod recent_answers;
