@@ -34,6 +34,7 @@ mod discord_world;
 mod doctor;
 mod documents;
 mod egress;
+mod forged;
 mod git_source;
 mod graph;
 mod home;
