@@ -38,7 +38,7 @@ pub enum Way {
     Command,
     /// A message to the bot or a mention of it, which is answered by a message.
     Message,
-    /// A click on a button that carries a command.
+    /// A click on a button that carries a command, or a choice of one in a select.
     Button,
     /// A click that opens a form.
     Form,

@@ -14,6 +14,9 @@ pub enum Error {
     Fault(#[from] anyhow::Error),
 }
 
+/// So many choices a sentence names; the rest are below it.
+const LISTED_MAX: usize = 5;
+
 /// Each message says what was wrong and, where there is one, the next step.
 ///
 /// `Display` is plain text for programs and logs; [`Refusal::to_markdown`] is what people read.
@@ -61,8 +64,12 @@ pub enum Refusal {
 }
 
 fn list(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
+    let shown = words.iter().take(LISTED_MAX).map(|word| format!("`{word}`"));
+    let shown = shown.collect::<Vec<String>>().join(", ");
+    match words.len().saturating_sub(LISTED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn did_you_mean(closest: &[String]) -> String {

@@ -23,7 +23,7 @@ pub fn spans(block: Block) -> Vec<Span> {
         Block::Table { head, rows } => vec![Span::of(aligned(&head, &rows).join("\n"))],
         Block::Code(code) => vec![Span::of(code)],
         Block::Quote(blocks) => blocks.into_iter().flat_map(spans).collect(),
-        Block::Divider | Block::Buttons(_) => Vec::new(),
+        Block::Divider | Block::Buttons(_) | Block::Select(_) => Vec::new(),
     }
 }
 

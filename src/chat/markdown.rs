@@ -1,7 +1,9 @@
 //! Markdown of our own templates, read into blocks that every platform can show.
 //!
 //! CommonMark with tables and strikethrough. HTML and images are text; links with the schemes `idp:` and `idp-form:`
-//! are buttons; links of other schemes than http and https are text. No platform's words are in here.
+//! are buttons, many of one command a select; links of other schemes than http and https are text. No platform's words are in here.
+
+use std::collections::HashSet;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
@@ -26,6 +28,9 @@ pub enum Block {
     Divider,
     /// The buttons of the blocks before, in their order.
     Buttons(Vec<Button>),
+    /// What is too much for buttons, to choose one of: more than [`BUTTONS_ALIKE_MAX`] of one command. No two say
+    /// the same, and no two read the same.
+    Select(Vec<Button>),
 }
 
 /// One point of a list. Lists within lists are flat, so that platforms without nesting can show them.
@@ -70,6 +75,18 @@ pub struct Button {
     pub opens: Opens,
 }
 
+impl Button {
+    /// Whether both say the same command, with other words behind it.
+    fn is_like(&self, other: &Button) -> bool {
+        let is_answered = |it: &Button| it.opens == Opens::Answer;
+        is_answered(self) && is_answered(other) && self.command() == other.command()
+    }
+
+    fn command(&self) -> Option<&str> {
+        self.words.split_whitespace().next()
+    }
+}
+
 /// What a click on a button brings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Opens {
@@ -78,6 +95,12 @@ pub enum Opens {
     /// The form of the command, in which the words fill in what they give of it.
     Form,
 }
+
+/// So many buttons of one command stand side by side.
+pub const BUTTONS_ALIKE_MAX: usize = 5;
+
+/// What a select says before anything is chosen.
+pub const CHOOSE: &str = "Choose…";
 
 /// The deepest list or quote that is told apart from the one around it.
 const INDENT_MAX: u8 = 8;
@@ -90,7 +113,36 @@ pub fn read(markdown: &str) -> Vec<Block> {
         reader.take(event);
     }
     reader.flush();
-    reader.blocks
+    let mut blocks = Vec::with_capacity(reader.blocks.len());
+    for block in reader.blocks {
+        match block {
+            Block::Buttons(buttons) if buttons.len() > BUTTONS_ALIKE_MAX => {
+                buttons.chunk_by(Button::is_like).for_each(|alike| offer(alike, &mut blocks));
+            }
+            block => blocks.push(block),
+        }
+    }
+    blocks
+}
+
+/// Adds buttons of one command to `blocks`: a few by those that stand there, many as a select.
+fn offer(alike: &[Button], blocks: &mut Vec<Block>) {
+    if alike.len() <= BUTTONS_ALIKE_MAX {
+        match blocks.last_mut() {
+            Some(Block::Buttons(before)) => before.extend_from_slice(alike),
+            _ => blocks.push(Block::Buttons(alike.to_vec())),
+        }
+        return;
+    }
+    let mut said = HashSet::new();
+    let mut choices: Vec<Button> =
+        alike.iter().filter(|it| said.insert(&it.words)).cloned().collect();
+    let mut labels = HashSet::new();
+    let mut read = choices.iter().map(|it| it.label.trim());
+    if !read.all(|label| !label.is_empty() && labels.insert(label)) {
+        choices.iter_mut().for_each(|it| it.label = it.words.clone());
+    }
+    blocks.push(Block::Select(choices));
 }
 
 /// The text of `spans` without its looks.
@@ -402,6 +454,52 @@ mod tests {
         assert_eq!(
             read(&markdown),
             [Block::Paragraph(vec![text("Owned.")]), Block::Buttons(buttons)]
+        );
+    }
+
+    #[test]
+    fn many_buttons_of_one_command_are_a_select() {
+        let shows = |range: std::ops::Range<usize>, label: fn(usize) -> String| {
+            let shows = range.map(|it| button(&label(it), &format!("show {it}")));
+            shows.collect::<Vec<_>>().join(" ")
+        };
+        let of = |markdown: &str| -> Vec<(bool, Vec<String>)> {
+            let labels = |buttons: Vec<Button>| buttons.into_iter().map(|it| it.label).collect();
+            let shown = read(markdown).into_iter().map(|block| match block {
+                Block::Buttons(buttons) => (false, labels(buttons)),
+                Block::Select(choices) => (true, labels(choices)),
+                other => panic!("{other:?}"),
+            });
+            shown.collect()
+        };
+        let number = |it: usize| it.to_string();
+        let words = |range: std::ops::Range<usize>| range.map(number).collect::<Vec<_>>();
+        assert_eq!(of(&shows(0..5, number)), [(false, words(0..5))]);
+        assert_eq!(of(&shows(0..6, number)), [(true, words(0..6))]);
+        let (few, many) = (shows(0..3, number), shows(0..9, number));
+        let owner = button("Owner", "owner a");
+        let next = button("Next", "find a --page 2");
+        assert_eq!(
+            of(&format!("{few} {owner} {next} {many} {next} {owner}")),
+            [
+                (false, vec!["0", "1", "2", "Owner", "Next"].into_iter().map(Into::into).collect()),
+                (true, words(0..9)),
+                (false, vec!["Next".into(), "Owner".into()]),
+            ]
+        );
+        let form = form_button("Fill in", "show");
+        assert_eq!(of(&[form.as_str(); 9].join(" ")), [(false, vec!["Fill in".into(); 9])]);
+    }
+
+    #[test]
+    fn choices_are_told_apart() {
+        let what = (0..9).map(|it| button("What it owns", &format!("list --team {}", it / 2)));
+        let blocks = read(&what.collect::<Vec<_>>().join(" "));
+        let [Block::Select(choices)] = &blocks[..] else { panic!("{blocks:?}") };
+        let labels: Vec<_> = choices.iter().map(|it| it.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            ["list --team 0", "list --team 1", "list --team 2", "list --team 3", "list --team 4"]
         );
     }
 

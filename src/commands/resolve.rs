@@ -11,8 +11,8 @@ use crate::catalog::{Entity, Snapshot};
 use crate::conversation::Address;
 use crate::error::Refusal;
 
-/// The most choices that one refusal offers.
-const CHOICES_MAX: usize = 5;
+/// The most choices that one refusal offers: as many as a select of Discord holds.
+const CHOICES_MAX: usize = 25;
 
 /// A call whose names are known to be entities.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 
 use super::visible;
-use crate::chat::markdown::{self, Block, Button, Item, Opens, Span};
+use crate::chat::markdown::{self, BUTTONS_ALIKE_MAX, Block, Button, Item, Opens, Span};
 use crate::conversation::Reply;
 
 /// How wide text is where no terminal says.
@@ -62,6 +62,10 @@ impl Look {
                 // A terminal has no forms: who reads this types the rest.
                 let shown = buttons.iter().filter(|button| button.opens == Opens::Answer);
                 lines(shown.map(|button| self.button(button)))
+            }
+            // The rest is typed like them.
+            Block::Select(choices) => {
+                lines(choices.iter().take(BUTTONS_ALIKE_MAX).map(|button| self.button(button)))
             }
         }
     }

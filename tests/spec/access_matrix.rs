@@ -67,6 +67,7 @@ enum Door {
     SlackMention,
     SlackDirectMessage,
     SlackButton,
+    SlackSelect,
     SlackFormOpened,
     SlackFormFilled,
     SlackTyping,
@@ -77,6 +78,7 @@ enum Door {
     DiscordMention,
     DiscordDirectMessage,
     DiscordButton,
+    DiscordSelect,
     DiscordFormOpened,
     DiscordFormFilled,
     DiscordTyping,
@@ -86,12 +88,13 @@ enum Door {
     Http,
 }
 
-const DOORS: [Door; 22] = [
+const DOORS: [Door; 24] = [
     Door::SlackCommand,
     Door::SlackSocketCommand,
     Door::SlackMention,
     Door::SlackDirectMessage,
     Door::SlackButton,
+    Door::SlackSelect,
     Door::SlackFormOpened,
     Door::SlackFormFilled,
     Door::SlackTyping,
@@ -102,6 +105,7 @@ const DOORS: [Door; 22] = [
     Door::DiscordMention,
     Door::DiscordDirectMessage,
     Door::DiscordButton,
+    Door::DiscordSelect,
     Door::DiscordFormOpened,
     Door::DiscordFormFilled,
     Door::DiscordTyping,
@@ -118,7 +122,9 @@ impl Door {
         match self {
             Door::SlackCommand | Door::SlackSocketCommand => Some((Slack, Way::Command)),
             Door::SlackMention | Door::SlackDirectMessage => Some((Slack, Way::Message)),
-            Door::SlackButton | Door::SlackHomeButton => Some((Slack, Way::Button)),
+            Door::SlackButton | Door::SlackSelect | Door::SlackHomeButton => {
+                Some((Slack, Way::Button))
+            }
             Door::SlackFormOpened => Some((Slack, Way::Form)),
             Door::SlackFormFilled => Some((Slack, Way::Filled)),
             Door::SlackTyping => Some((Slack, Way::Typing)),
@@ -126,7 +132,7 @@ impl Door {
             Door::SlackHome => Some((Slack, Way::Home)),
             Door::DiscordCommand => Some((Discord, Way::Command)),
             Door::DiscordMention | Door::DiscordDirectMessage => Some((Discord, Way::Message)),
-            Door::DiscordButton => Some((Discord, Way::Button)),
+            Door::DiscordButton | Door::DiscordSelect => Some((Discord, Way::Button)),
             Door::DiscordFormOpened => Some((Discord, Way::Form)),
             Door::DiscordFormFilled => Some((Discord, Way::Filled)),
             Door::DiscordTyping => Some((Discord, Way::Typing)),
@@ -214,12 +220,12 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
         interaction(&payload)
     };
     let response_url = format!("http://{}/respond/{number}", world.fake.address);
-    let clicked = |action_id: &str| {
+    let acts = |action: Value| {
         of_slack(json!({
             "type": "block_actions", "trigger_id": format!("t{number}"),
             "channel": { "id": "C0NOBODY", "name": "random" },
             "container": { "message_ts": "1.5" }, "response_url": response_url,
-            "actions": [{ "type": "button", "action_id": action_id, "value": words }],
+            "actions": [action],
         }))
     };
     let said = |kind: &str, channel_type: &str| {
@@ -255,12 +261,21 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
         Door::SlackButton | Door::SlackFormOpened => {
             let is_form = door == Door::SlackFormOpened;
             let action_id = if is_form { "idp-form:0" } else { "idp:0" };
-            world.sends("/slack/interactions", &clicked(action_id)).await;
+            let button = json!({ "type": "button", "action_id": action_id, "value": words });
+            world.sends("/slack/interactions", &acts(button)).await;
             let heard = world.fake.hears().await;
             match heard.path == "/api/views.open" {
                 true if is_form => Seen::Answer,
                 _ => judged(&heard.body.to_string(), whoami),
             }
+        }
+        Door::SlackSelect => {
+            let chosen = json!({ "text": { "type": "plain_text", "text": "a" }, "value": words });
+            let select = json!({
+                "type": "static_select", "action_id": "idp:0", "selected_option": chosen,
+            });
+            world.sends("/slack/interactions", &acts(select)).await;
+            judged(&world.fake.hears().await.body.to_string(), whoami)
         }
         Door::SlackFormFilled => {
             let origin = json!({ "channel_id": "C0NOBODY", "response_url": response_url });
@@ -343,6 +358,13 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
                 Some(5) => judged(&world.fake_discord.hears().await.body.to_string(), whoami),
                 _ => judged(&said.to_string(), whoami),
             }
+        }
+        Door::DiscordSelect => {
+            let data = json!({
+                "custom_id": "idp-select:0", "component_type": 3, "values": [words],
+            });
+            assert_eq!(interacts(world, &discord, 3, data).await["type"], 5);
+            judged(&world.fake_discord.hears().await.body.to_string(), whoami)
         }
         Door::DiscordFormFilled => {
             let field = json!({ "type": 4, "custom_id": "entity", "value": "payment-api" });

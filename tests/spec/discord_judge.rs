@@ -45,8 +45,9 @@ pub fn seen(message: &Value) -> Seen {
         }
         seen.marks.push(format!("footer {}", embed["footer"].is_object()));
     }
-    for button in buttons(message) {
-        seen.marks.push(format!("button {}", button["style"]));
+    for button in components(message) {
+        let options = button["options"].as_array().map_or(0, Vec::len);
+        seen.marks.push(format!("component {} {} {options}", button["type"], button["style"]));
         if !button["url"].is_null() {
             seen.links.push(button["url"].to_string());
         }
@@ -55,6 +56,11 @@ pub fn seen(message: &Value) -> Seen {
 }
 
 pub fn buttons(message: &Value) -> Vec<&Value> {
+    components(message).into_iter().filter(|it| it["type"] == 2).collect()
+}
+
+/// Its buttons and selects.
+pub fn components(message: &Value) -> Vec<&Value> {
     let rows = message["components"].as_array().into_iter().flatten();
     rows.flat_map(|row| row["components"].as_array().into_iter().flatten()).collect()
 }
@@ -100,22 +106,50 @@ pub fn over_a_limit(message: &Value) -> Result<(), String> {
     let mut ids = HashSet::new();
     for row in rows {
         let components = row["components"].as_array().unwrap_or(&none);
-        at_most("buttons", components.len(), 5)?;
+        let has_select = components.iter().any(|it| it["type"] == 3);
+        at_most("components", components.len(), if has_select { 1 } else { 5 })?;
         if components.is_empty() {
             return Err("an empty row".into());
         }
     }
-    for button in buttons(message) {
-        at_most("a label", units(&button["label"]), 80)?;
-        at_most("an id", units(&button["custom_id"]), 100)?;
-        if units(&button["label"]) == 0 || units(&button["custom_id"]) == 0 {
-            return Err(format!("a button without a label or an id: {button}"));
+    for component in components(message) {
+        at_most("an id", units(&component["custom_id"]), 100)?;
+        if units(&component["custom_id"]) == 0 || !ids.insert(component["custom_id"].to_string()) {
+            return Err(format!("no id, or one twice: {component}"));
         }
-        if !ids.insert(button["custom_id"].to_string()) {
-            return Err(format!("an id twice: {button}"));
+        match component["type"].as_u64() {
+            Some(2) => {
+                at_most("a label", units(&component["label"]), 80)?;
+                at_least_a_character("a label", &component["label"])?;
+            }
+            Some(3) => select(component)?,
+            _ => return Err(format!("neither a button nor a select: {component}")),
         }
     }
     Ok(())
+}
+
+/// Source: <https://docs.discord.com/developers/components/reference#string-select>
+fn select(component: &Value) -> Result<(), String> {
+    let none = Vec::new();
+    let options = component["options"].as_array().unwrap_or(&none);
+    at_most("options", options.len(), 25)?;
+    at_most("a placeholder", units(&component["placeholder"]), 150)?;
+    let mut values = HashSet::new();
+    for option in options {
+        for part in ["label", "value"] {
+            at_least_a_character(part, &option[part])?;
+            at_most(part, units(&option[part]), 100)?;
+        }
+        if !values.insert(option["value"].to_string()) {
+            return Err(format!("a value twice: {option}"));
+        }
+    }
+    if options.is_empty() { Err("a select without options".into()) } else { Ok(()) }
+}
+
+fn at_least_a_character(what: &str, text: &Value) -> Result<(), String> {
+    if units(text) == 0 { Err(format!("{what} is empty")) } else { Ok(()) }
 }
 
 fn at_most(what: &str, count: usize, most: usize) -> Result<(), String> {

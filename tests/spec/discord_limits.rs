@@ -42,6 +42,17 @@ fn what_is_not_cut_would_be_refused_by_discord() {
     let button =
         |id: &str, label: usize| json!({ "type": 2, "custom_id": id, "label": "a".repeat(label) });
     let row = |buttons: Vec<Value>| json!({ "type": 1, "components": buttons });
+    let select = |options: Vec<(String, String)>| {
+        let options =
+            options.iter().map(|(label, value)| json!({ "label": label, "value": value }));
+        let options: Vec<Value> = options.collect();
+        json!({ "type": 3, "custom_id": "s", "options": options })
+    };
+    let options = |count: usize, label: usize, value: usize| {
+        let option = |it: usize| ("a".repeat(label), it.to_string().repeat(value));
+        (0..count).map(option).collect::<Vec<_>>()
+    };
+    let one = |label: usize, value: usize| row(vec![select(options(1, label, value))]);
     let five = |row: usize| (0..5).map(|it| button(&format!("{row}{it}"), 1)).collect::<Vec<_>>();
     for message in [
         json!({}),
@@ -55,6 +66,16 @@ fn what_is_not_cut_would_be_refused_by_discord() {
         json!({ "embeds": [{ "fields": vec![json!({ "name": "a", "value": "a" }); 26] }] }),
         json!({ "components": (0..6).map(|it| row(five(it))).collect::<Vec<_>>() }),
         json!({ "components": [row([five(1), five(2)].concat())] }),
+        json!({ "components": [one(101, 1)] }),
+        json!({ "components": [one(1, 101)] }),
+        json!({ "components": [one(0, 1)] }),
+        json!({ "components": [one(1, 0)] }),
+        json!({ "components": [one(1, 1), one(1, 1)] }),
+        json!({ "components": [row(vec![select(options(26, 1, 1))])] }),
+        json!({ "components": [row(vec![select(vec![])])] }),
+        json!({ "components": [row(vec![select([options(1, 1, 1), options(1, 2, 1)].concat())])] }),
+        json!({ "components": [row(vec![select(options(1, 1, 1)), button("a", 1)])] }),
+        json!({ "components": [row(vec![json!({ "type": 5, "custom_id": "a" })])] }),
         json!({ "components": [row(vec![button("a", 81)])] }),
         json!({ "components": [row(vec![button(&"a".repeat(101), 1)])] }),
         json!({ "components": [row(vec![button("a", 1), button("a", 1)])] }),
@@ -63,7 +84,10 @@ fn what_is_not_cut_would_be_refused_by_discord() {
     }
     let fitting = json!({
         "embeds": vec![described(600); 10],
-        "components": (0..5).map(|it| row(five(it))).collect::<Vec<_>>(),
+        "components": (0..4)
+            .map(|it| row(five(it)))
+            .chain([row(vec![select(options(25, 100, 50))])])
+            .collect::<Vec<_>>(),
     });
     assert_eq!(over_a_limit(&fitting), Ok(()));
 }

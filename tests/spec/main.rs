@@ -57,6 +57,7 @@ mod portal;
 mod recent_answers;
 #[path = "../faults/scale.rs"]
 mod scale;
+mod selects;
 mod serve;
 mod shortcut;
 mod slack_client;

@@ -1,7 +1,7 @@
 //! Slack and Discord are answered alike, whichever way they ask.
 //!
-//! Every example of every built-in command, then every button and form of the answers, over signed HTTP and over a real
-//! WebSocket, on both platforms: both ways of one platform must say the same message, and both platforms the same words.
+//! Every example of every built-in command, then every button, select and form of the answers, over signed HTTP and over
+//! a real WebSocket, on both platforms: both ways of one platform must say the same message, and both platforms the same words.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,18 +32,27 @@ struct Platforms {
     _process: Process,
 }
 
-/// What one platform showed: the words, and what its buttons say and are for.
+/// What one platform showed: the words, and what can be clicked or chosen below them.
 #[derive(Debug, PartialEq)]
 struct Shown {
     words: String,
-    buttons: Vec<Button>,
+    offers: Vec<Offer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Button {
+struct Offer {
     label: String,
     words: String,
-    is_form: bool,
+    by: By,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum By {
+    Button,
+    /// A button that opens a form.
+    Form,
+    /// An option of a select.
+    Choice,
 }
 
 impl Platforms {
@@ -85,15 +94,25 @@ impl Platforms {
         over_http["data"].clone()
     }
 
-    /// What both ways of Slack answer to a click on `button`.
-    async fn clicks_in_slack(&self, button: &Button) -> Value {
+    /// What both ways of Slack answer to who takes the `offer`.
+    async fn takes_in_slack(&self, offer: &Offer) -> Value {
         let mut answers = Vec::new();
         for by_socket in [false, true] {
             let id = format!("c{}", self.slack.number());
-            let mut payload = click_payload(&self.slack.click(&id, &button.words));
+            let mut payload = click_payload(&self.slack.click(&id, &offer.words));
             payload["user"]["id"] = json!(SOMEBODY);
-            let prefix = if button.is_form { "idp-form" } else { "idp" };
-            payload["actions"][0]["action_id"] = json!(format!("{prefix}:0"));
+            payload["actions"][0] = match offer.by {
+                By::Button => {
+                    json!({ "type": "button", "action_id": "idp:0", "value": offer.words })
+                }
+                By::Form => {
+                    json!({ "type": "button", "action_id": "idp-form:0", "value": offer.words })
+                }
+                By::Choice => json!({
+                    "type": "static_select", "action_id": "idp:0",
+                    "selected_option": { "value": offer.words },
+                }),
+            };
             if by_socket {
                 self.sockets.sends(envelope(&id, "interactive", payload));
                 self.sockets.acknowledged(&id).await;
@@ -107,29 +126,35 @@ impl Platforms {
             said["view"]["private_metadata"].take();
             answers.push(steady(said));
         }
-        assert_eq!(answers[0], answers[1], "`{}` over HTTP and Socket Mode", button.words);
+        assert_eq!(answers[0], answers[1], "`{}` over HTTP and Socket Mode", offer.words);
         answers.remove(0)
     }
 
-    /// What both ways of Discord answer to a click on `button`: a message, or a form.
-    async fn clicks_in_discord(&self, button: &Button) -> Value {
-        let prefix = if button.is_form { "idp-form" } else { "idp" };
-        let custom_id = format!("{prefix}:0:{}", button.words);
-        let data = json!({ "custom_id": custom_id, "component_type": 2 });
+    /// What both ways of Discord answer to who takes the `offer`: a message, or a form.
+    async fn takes_in_discord(&self, offer: &Offer) -> Value {
+        let words = &offer.words;
+        let clicked = |id: String| json!({ "custom_id": id, "component_type": 2 });
+        let data = match offer.by {
+            By::Button => clicked(format!("idp:0:{words}")),
+            By::Form => clicked(format!("idp-form:0:{words}")),
+            By::Choice => {
+                json!({ "custom_id": "idp-select:0", "component_type": 3, "values": [words] })
+            }
+        };
         let first = self.discord.interacts(3, data.clone()).await;
-        let over_http = match button.is_form {
-            true => first,
-            false => self.discord.hears_call("PATCH").await.body,
+        let over_http = match offer.by {
+            By::Form => first,
+            By::Button | By::Choice => self.discord.hears_call("PATCH").await.body,
         };
         let id = self.discord.number();
         self.discord.gateway_tells(&self.doors, id, 3, data);
         let called = self.discord.hears_call("POST").await.body;
-        let over_gateway = match button.is_form {
-            true => called,
-            false => self.discord.hears_call("PATCH").await.body,
+        let over_gateway = match offer.by {
+            By::Form => called,
+            By::Button | By::Choice => self.discord.hears_call("PATCH").await.body,
         };
         let (over_http, over_gateway) = (steady(over_http), steady(over_gateway));
-        assert_eq!(over_http, over_gateway, "`{}` over HTTP and the gateway", button.words);
+        assert_eq!(over_http, over_gateway, "`{words}` over HTTP and the gateway");
         over_http
     }
 }
@@ -140,34 +165,37 @@ fn click_payload(form: &str) -> Value {
 }
 
 fn in_slack(message: &Value) -> Shown {
-    let (mut words, mut buttons) = (String::new(), Vec::new());
-    visit(message.get("blocks").unwrap_or(&Value::Null), &mut words, &mut buttons);
-    Shown { words: plain(&words), buttons }
+    let (mut words, mut offers) = (String::new(), Vec::new());
+    visit(message.get("blocks").unwrap_or(&Value::Null), &mut words, &mut offers);
+    Shown { words: plain(&words), offers }
 }
 
-/// All texts but those of buttons, in their order.
-fn visit(part: &Value, words: &mut String, buttons: &mut Vec<Button>) {
+/// All texts but those of buttons and options, in their order.
+fn visit(part: &Value, words: &mut String, offers: &mut Vec<Offer>) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let offer =
+        |it: &Value, by| Offer { label: text(&it["text"]["text"]), words: text(&it["value"]), by };
     match part {
-        Value::Array(parts) => parts.iter().for_each(|it| visit(it, words, buttons)),
+        Value::Array(parts) => parts.iter().for_each(|it| visit(it, words, offers)),
         Value::Object(object) if object.get("type") == Some(&json!("button")) => {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+            let is_form = text(&part["action_id"]).starts_with("idp-form:");
             if part.get("url").is_none() {
-                buttons.push(Button {
-                    label: text(&part["text"]["text"]),
-                    words: text(&part["value"]),
-                    is_form: text(&part["action_id"]).starts_with("idp-form:"),
-                });
+                offers.push(offer(part, if is_form { By::Form } else { By::Button }));
             }
+        }
+        Value::Object(object) if object.get("type") == Some(&json!("static_select")) => {
+            let options = part["options"].as_array().unwrap();
+            offers.extend(options.iter().map(|it| offer(it, By::Choice)));
         }
         Value::Object(object) => {
             match object.get("text") {
                 Some(Value::String(text)) => words.push_str(text),
-                Some(text) => visit(text, words, buttons),
+                Some(text) => visit(text, words, offers),
                 None => {}
             }
             words.push(' ');
             for inner in ["elements", "fields", "accessory"] {
-                visit(object.get(inner).unwrap_or(&Value::Null), words, buttons);
+                visit(object.get(inner).unwrap_or(&Value::Null), words, offers);
             }
         }
         _ => {}
@@ -182,17 +210,26 @@ fn in_discord(message: &Value) -> Shown {
         }
         words.push_str(embed["footer"]["text"].as_str().unwrap_or_default());
     }
-    let buttons = discord_judge::buttons(message);
-    let ours = buttons.into_iter().filter_map(|button| {
-        let (prefix, words) = button["custom_id"].as_str()?.split_once(':')?;
-        let (_, words) = words.split_once(':')?;
-        Some(Button {
-            label: button["label"].as_str()?.to_string(),
-            words: words.to_string(),
-            is_form: prefix == "idp-form",
-        })
-    });
-    Shown { words: plain(&words), buttons: ours.collect() }
+    let components = discord_judge::components(message);
+    Shown { words: plain(&words), offers: components.into_iter().flat_map(offers).collect() }
+}
+
+/// What a button of Discord or the options of a select are.
+fn offers(component: &Value) -> Vec<Offer> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    if let Some(options) = component["options"].as_array() {
+        let offer = |it: &Value| Offer {
+            label: text(&it["label"]),
+            words: text(&it["value"]),
+            by: By::Choice,
+        };
+        return options.iter().map(offer).collect();
+    }
+    let id = text(&component["custom_id"]);
+    let parts: Vec<&str> = id.splitn(3, ':').collect();
+    let [prefix, _, words] = parts[..] else { return Vec::new() };
+    let by = if prefix == "idp-form" { By::Form } else { By::Button };
+    vec![Offer { label: text(&component["label"]), words: words.to_string(), by }]
 }
 
 /// What Discord's Markdown reads.
@@ -220,7 +257,7 @@ fn plain(words: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_command_button_and_form_is_the_same_on_both_platforms_by_all_four_ways() {
+async fn every_command_button_select_and_form_is_the_same_on_both_platforms_by_all_four_ways() {
     let platforms = Platforms::start().await;
     let commands = CommandSet::built_in();
     let snapshot = platforms.slack.app.catalog.snapshot();
@@ -241,39 +278,38 @@ async fn every_command_button_and_form_is_the_same_on_both_platforms_by_all_four
             if slack != discord || slack != asked {
                 differ.push(format!("{text}:\n{slack:?}\n{discord:?}\n{asked:?}"));
             }
-            offered.extend(slack.buttons);
+            offered.extend(slack.offers);
         }
         // What a command lacks can be filled in.
         if !command.arguments.is_empty() {
             let (label, words) = ("Fill in".to_string(), command.name.clone());
-            offered.insert(Button { label, words, is_form: true });
+            offered.insert(Offer { label, words, by: By::Form });
         }
     }
-    let (mut buttons, mut forms) = (0, 0);
-    for button in &offered {
+    for offer in &offered {
         let (slack, discord) =
-            (platforms.clicks_in_slack(button).await, platforms.clicks_in_discord(button).await);
-        let is_same = match button.is_form {
-            true => {
-                forms += 1;
-                fields_in_slack(&slack["view"]) == fields_in_discord(&discord["data"])
-            }
-            false => {
-                buttons += 1;
-                in_slack(&slack) == in_discord(&discord)
-            }
+            (platforms.takes_in_slack(offer).await, platforms.takes_in_discord(offer).await);
+        let is_same = match offer.by {
+            By::Form => fields_in_slack(&slack["view"]) == fields_in_discord(&discord["data"]),
+            By::Button | By::Choice => in_slack(&slack) == in_discord(&discord),
         };
         if !is_same {
-            differ.push(format!("{button:?}:\n{slack}\n{discord}"));
+            differ.push(format!("{offer:?}:\n{slack}\n{discord}"));
         }
     }
+    let count = |by: By| offered.iter().filter(|offer| offer.by == by).count();
+    let (buttons, choices, forms) = (count(By::Button), count(By::Choice), count(By::Form));
     println!(
-        "REL PARITY {} commands: {examples} examples, {buttons} buttons, {forms} forms, each by 4 ways: {} differ",
+        "REL PARITY {} commands: {examples} examples, {buttons} buttons, {choices} choices of selects, {forms} forms, \
+         each by 4 ways: {} differ",
         commands.names().len(),
         differ.len()
     );
     assert!(differ.is_empty(), "{}", differ.join("\n\n"));
-    assert!(examples > 20 && buttons > 20 && forms > 5, "hardly anything was tried");
+    assert!(
+        examples > 20 && buttons > 20 && choices > 20 && forms > 5,
+        "hardly anything was tried"
+    );
 }
 
 /// The names of the fields of a form, and which of them must be filled in.
@@ -298,9 +334,9 @@ async fn another_answer_other_buttons_and_another_form_are_noticed() {
     assert_eq!(slack, same);
     let other = in_discord(&platforms.calls_in_discord("owner", &of("ledger")).await);
     assert_ne!(slack.words, other.words);
-    assert_ne!(slack.buttons, other.buttons);
-    let form = |words: &str| Button { label: String::new(), words: words.into(), is_form: true };
-    let slack = platforms.clicks_in_slack(&form("path")).await;
-    let discord = platforms.clicks_in_discord(&form("owner")).await;
+    assert_ne!(slack.offers, other.offers);
+    let form = |words: &str| Offer { label: String::new(), words: words.into(), by: By::Form };
+    let slack = platforms.takes_in_slack(&form("path")).await;
+    let discord = platforms.takes_in_discord(&form("owner")).await;
     assert_ne!(fields_in_slack(&slack["view"]), fields_in_discord(&discord["data"]));
 }

@@ -26,6 +26,11 @@ pub fn seen(message: &Value) -> Seen {
         }
         "link" => seen.links.push(object["url"].as_str().unwrap_or_default().into()),
         "button" if object.get("url").is_some() => seen.links.push(object["url"].to_string()),
+        "static_select" => {
+            let options = object["options"].as_array().into_iter().flatten();
+            let linked = options.filter(|option| option.get("url").is_some());
+            seen.links.extend(linked.map(|option| option["url"].to_string()));
+        }
         _ => {}
     });
     seen
@@ -59,6 +64,12 @@ pub fn over_a_limit(message: &Value) -> Result<(), String> {
                 "header" => at_most("a header", units(&object["text"]["text"]), 150),
                 "button" => at_most("a label", units(&object["text"]["text"]), 75)
                     .and(at_most("a value", units(&object["value"]), 2_000))
+                    .and(at_most("an id", units(&object["action_id"]), 255))
+                    .and(match ids.insert(object["action_id"].to_string()) {
+                        true => Ok(()),
+                        false => Err("an id twice".to_string()),
+                    }),
+                "static_select" => select(object)
                     .and(at_most("an id", units(&object["action_id"]), 255))
                     .and(match ids.insert(object["action_id"].to_string()) {
                         true => Ok(()),
@@ -112,19 +123,9 @@ pub fn modal_over_a_limit(view: &Value) -> Result<(), String> {
         {
             return Err("an id twice".into());
         }
-        let listed = element["options"].as_array();
-        let options = listed.into_iter().flatten().chain(element.get("initial_option"));
-        for option in options {
-            plain(&option["text"], 75)?;
-            at_least_a_character("an option's value", &option["value"])?;
-            at_most("an option's value", units(&option["value"]), 150)?;
-        }
         match element["type"].as_str().unwrap_or_default() {
-            "static_select" => {
-                at_least_one("options", &element["options"])?;
-                at_most("options", listed.map_or(0, Vec::len), 100)?;
-            }
-            "external_select" => {}
+            "static_select" => select(element)?,
+            "external_select" => element.get("initial_option").map_or(Ok(()), option)?,
             "plain_text_input" => at_most("a text", units(&element["initial_value"]), 3_000)?,
             other => return Err(format!("an element `{other}`")),
         }
@@ -144,6 +145,28 @@ pub fn view_over_a_limit(view: &Value) -> Result<(), String> {
         Some("modal") => ["title", "close"].iter().try_for_each(|text| plain(&view[text], 24)),
         other => Err(format!("a view of the type {other:?}")),
     }
+}
+
+/// Sources: <https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element>,
+/// <https://docs.slack.dev/reference/block-kit/composition-objects/option-object>.
+fn select(element: &Value) -> Result<(), String> {
+    at_least_one("options", &element["options"])?;
+    let options = element["options"].as_array().expect("there is one");
+    at_most("options", options.len(), 100)?;
+    options.iter().try_for_each(option)?;
+    if let Some(placeholder) = element.get("placeholder") {
+        plain(placeholder, 150)?;
+    }
+    match element.get("initial_option") {
+        Some(chosen) if !options.contains(chosen) => Err("a choice that is none".into()),
+        _ => Ok(()),
+    }
+}
+
+fn option(option: &Value) -> Result<(), String> {
+    plain(&option["text"], 75)?;
+    at_least_a_character("an option's value", &option["value"])?;
+    at_most("an option's value", units(&option["value"]), 150)
 }
 
 /// What the vendor's description of its API says against a call of `method` with `arguments`.
@@ -239,9 +262,12 @@ fn the_judge_sees_what_slack_would() {
             { "type": "rich_text", "elements": [{ "type": "rich_text_section", "elements": [
                 { "type": "broadcast", "range": "here" }, { "type": "link", "url": "https://a.example" },
             ]}]},
+            { "type": "actions", "elements": [{ "type": "static_select", "options": [
+                { "text": { "type": "mrkdwn", "text": "<@U2>" }, "url": "https://b.example" },
+            ]}]},
         ],
     });
     let seen = seen(&raw);
-    assert_eq!(seen.mentions, ["!channel", "@U1", "#C1", "broadcast"]);
-    assert_eq!(seen.links.len(), 3, "{seen:?}");
+    assert_eq!(seen.mentions, ["!channel", "@U1", "#C1", "broadcast", "@U2"]);
+    assert_eq!(seen.links.len(), 4, "{seen:?}");
 }

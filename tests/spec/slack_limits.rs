@@ -1,5 +1,6 @@
 //! No reply is one that Slack refuses, however long it is.
 
+use idp::chat::markdown::BUTTONS_ALIKE_MAX;
 use idp::chat::slack::outbound;
 use idp::conversation::{Reply, Untrusted, button, link};
 use rand::rngs::StdRng;
@@ -53,7 +54,21 @@ fn what_is_not_cut_would_be_refused() {
         { "type": "button", "action_id": "a", "text": { "type": "plain_text", "text": "a" } },
         { "type": "button", "action_id": "a", "text": { "type": "plain_text", "text": "a" } },
     ]});
+    let select = |options: usize, label: usize, value: usize| {
+        let text = json!({ "type": "plain_text", "text": "a".repeat(label) });
+        let options = vec![json!({ "text": text, "value": "a".repeat(value) }); options];
+        json!({ "type": "actions", "elements": [
+            { "type": "static_select", "action_id": "a", "options": options },
+        ]})
+    };
     for blocks in [
+        vec![select(101, 1, 1)],
+        vec![select(1, 76, 1)],
+        vec![select(1, 1, 151)],
+        vec![select(0, 1, 1)],
+        vec![select(1, 0, 1)],
+        vec![select(1, 1, 0)],
+        vec![select(1, 1, 1); 2],
         vec![paragraph(1); 51],
         vec![paragraph(3_001)],
         vec![paragraph(2_900); 5],
@@ -64,7 +79,8 @@ fn what_is_not_cut_would_be_refused() {
         let message = json!({ "text": "", "blocks": blocks });
         assert!(over_a_limit(&message).is_err(), "{message:.200}");
     }
-    let fitting = json!({ "text": "", "blocks": vec![paragraph(250); 50] });
+    let blocks = [vec![paragraph(200); 49], vec![select(100, 20, 150)]].concat();
+    let fitting = json!({ "text": "", "blocks": blocks });
     assert_eq!(over_a_limit(&fitting), Ok(()));
 }
 
@@ -80,7 +96,7 @@ pub fn reply(random: &mut StdRng) -> String {
 }
 
 fn block(random: &mut StdRng) -> String {
-    match random.random_range(0..10) {
+    match random.random_range(0..11) {
         0 => format!("# {}", text(random)),
         1 => format!("#### **{}**", text(random)),
         2 => "---".into(),
@@ -95,6 +111,11 @@ fn block(random: &mut StdRng) -> String {
             let buttons = (0..some(random)).map(|_| button(&text(random), &raw(random)));
             buttons.collect::<Vec<_>>().join(" ")
         }
+        10 => {
+            let names = (0..some(random) + BUTTONS_ALIKE_MAX)
+                .map(|_| button(&text(random), &format!("show {}", raw(random))));
+            names.collect::<Vec<_>>().join(" ")
+        }
         8 => link(
             &raw(random),
             &format!("https://a.example/{}", "x".repeat(random.random_range(0..3_000))),
@@ -108,7 +129,7 @@ fn block(random: &mut StdRng) -> String {
 /// How many points, rows or buttons: few, or more than find a place.
 fn some(random: &mut StdRng) -> usize {
     match random.random_range(0..20) {
-        0 => random.random_range(25..60),
+        0 => random.random_range(25..130),
         _ => random.random_range(1..6),
     }
 }

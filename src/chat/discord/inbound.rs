@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::outbound::{ANSWER_PREFIX, FORM_PREFIX};
+use super::outbound::{ANSWER_PREFIX, FORM_PREFIX, SELECT_PREFIX};
 use super::shortcut;
 use crate::app::shortcut::SHORTCUT;
 use crate::conversation::{Address, Platform, Speaker};
@@ -55,7 +55,7 @@ pub enum Wish {
     Call { command: String, values: Vec<(String, String)> },
     /// To see what fits what is `typed` so far.
     Typing { command: String, field: String, typed: String },
-    /// The words behind a button. The answer `replaces` the message with the button, or follows it.
+    /// The words behind a button or a choice. The answer `replaces` the message with it, or follows it.
     Click { words: String, replaces: bool },
     /// The form of the command that the words behind a button begin.
     Opening { words: String },
@@ -152,17 +152,20 @@ fn wish(kind: u64, body: &Value) -> Option<Wish> {
             let values = options(called).map(|it| (text(&it["name"]).into(), value(&it["value"])));
             Some(Wish::Call { command: text(&called["name"]).into(), values: values.collect() })
         }
-        3 => match (id.strip_prefix(FORM_PREFIX), id.strip_prefix(ANSWER_PREFIX)) {
-            (Some(rest), _) => Some(Wish::Opening { words: words(rest)? }),
-            (_, Some(rest)) => {
-                let words = words(rest)?;
-                // The next page takes the place of this one, where nobody but who turns it sees it.
-                let is_page = words.split_whitespace().any(|word| word.starts_with("--page"));
-                let is_ephemeral = body["message"]["flags"].as_u64().unwrap_or_default() & 64 != 0;
-                Some(Wish::Click { words, replaces: is_page && is_ephemeral })
+        3 => {
+            if let Some(rest) = id.strip_prefix(FORM_PREFIX) {
+                return Some(Wish::Opening { words: words(rest)? });
             }
-            _ => None,
-        },
+            let words = match id.strip_prefix(ANSWER_PREFIX) {
+                Some(rest) => words(rest)?,
+                None if id.starts_with(SELECT_PREFIX) => said(text(&data["values"][0]))?,
+                None => return None,
+            };
+            // The next page takes the place of this one, where nobody but who turns it sees it.
+            let is_page = words.split_whitespace().any(|word| word.starts_with("--page"));
+            let is_ephemeral = body["message"]["flags"].as_u64().unwrap_or_default() & 64 != 0;
+            Some(Wish::Click { words, replaces: is_page && is_ephemeral })
+        }
         4 => {
             let called = called(data)?;
             let typed = options(called).find(|it| it["focused"] == true)?;
@@ -205,6 +208,11 @@ fn fields(data: &Value) -> impl Iterator<Item = &Value> {
 /// The words of an id `7:show payment-api`.
 fn words(rest: &str) -> Option<String> {
     let (_, words) = rest.split_once(':')?;
+    said(words)
+}
+
+/// `words`, where there are any.
+fn said(words: &str) -> Option<String> {
     Some(words.replace('\0', " ")).filter(|words| !words.trim().is_empty())
 }
 
@@ -316,6 +324,25 @@ mod tests {
         assert_eq!(click("idp-form:1:path a", 0), Some(Wish::Opening { words: "path a".into() }));
         for other in ["another-app", "idp:show a", "idp:0: ", ""] {
             assert_eq!(click(other, 0), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_choice_says_the_words_of_its_option() {
+        let choice = |id: &str, values: Value| {
+            wish(3, json!({ "custom_id": id, "component_type": 3, "values": values }))
+        };
+        let said = Wish::Click { words: "show ledger".into(), replaces: false };
+        assert_eq!(choice("idp-select:0", json!(["show ledger"])), Some(said));
+        for (id, values) in [
+            ("another-app", json!(["show ledger"])),
+            ("idp-select:0", json!([])),
+            ("idp-select:0", json!([" "])),
+            ("idp-select:0", json!([7])),
+            ("idp-select:0", json!("show ledger")),
+            ("idp-select:0", json!(null)),
+        ] {
+            assert_eq!(choice(id, values.clone()), None, "{id} {values}");
         }
     }
 

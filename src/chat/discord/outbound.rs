@@ -1,4 +1,4 @@
-//! A reply as Discord shows it: Markdown → embeds and buttons, within every limit.
+//! A reply as Discord shows it: Markdown → embeds, buttons and selects, within every limit.
 //!
 //! Everything stands in embeds: a mention in one calls nobody, and a link in one is not unfurled. Their titles
 //! and descriptions are parsed, so each mark in what others wrote has a backslash; footers and labels are not.
@@ -11,17 +11,20 @@ use bytes::Bytes;
 use serde::Serialize;
 use serenity::builder::{
     CreateActionRow, CreateAllowedMentions, CreateButton, CreateEmbed, CreateEmbedFooter,
-    CreateInteractionResponse, CreateInteractionResponseMessage, CreateSelectMenuOption,
+    CreateInteractionResponse, CreateInteractionResponseMessage, CreateSelectMenu,
+    CreateSelectMenuKind, CreateSelectMenuOption,
 };
 use serenity::model::application::ButtonStyle;
 
 use crate::chat::layout::{CUT, aligned, cut, cut_as, measure, spans};
-use crate::chat::markdown::{self, Block, Button, Item, Opens, Span, Style};
+use crate::chat::markdown::{self, Block, Button, CHOOSE, Item, Opens, Span, Style};
 use crate::conversation::{Audience, Reply};
 
 /// What the ids of our buttons begin with: those that answer, and those that open a form.
 pub const ANSWER_PREFIX: &str = "idp:";
 pub const FORM_PREFIX: &str = "idp-form:";
+/// What the ids of our selects begin with; their options carry the words.
+pub const SELECT_PREFIX: &str = "idp-select:";
 /// Discord takes 10.
 pub const EMBEDS_MAX: usize = 10;
 /// Discord takes 6,000 in titles, descriptions and footers of all embeds together.
@@ -31,8 +34,9 @@ pub const TITLE_CHARACTERS_MAX: usize = 256;
 pub const FOOTER_CHARACTERS_MAX: usize = 2_048;
 /// A paragraph or point that is longer is cut, so that others find a place beside it.
 const BLOCK_CHARACTERS_MAX: usize = 3_000;
+/// Rows of components; in each, so many buttons or one select.
+pub const ROWS_MAX: usize = 5;
 pub const ROW_BUTTONS_MAX: usize = 5;
-pub const BUTTONS_MAX: usize = 25;
 pub const BUTTON_LABEL_CHARACTERS_MAX: usize = 80;
 pub const ID_CHARACTERS_MAX: usize = 100;
 pub const OPTIONS_MAX: usize = 25;
@@ -90,8 +94,10 @@ struct Page {
     description: String,
     description_characters: usize,
     characters: usize,
-    buttons: Vec<CreateButton>,
-    /// How many blocks, points, rows and buttons found no place.
+    rows: Vec<CreateActionRow>,
+    /// How many buttons and selects there are, each with an id of its own.
+    components: usize,
+    /// How many blocks, points, rows, buttons and choices found no place.
     left_out: usize,
 }
 
@@ -115,6 +121,7 @@ impl Page {
             }
             Block::Divider => self.end_embed(None),
             Block::Buttons(buttons) => buttons.iter().for_each(|button| self.button(button)),
+            Block::Select(choices) => self.select(&choices),
         }
     }
 
@@ -224,19 +231,41 @@ impl Page {
             Opens::Answer => ANSWER_PREFIX,
             Opens::Form => FORM_PREFIX,
         };
-        let id = format!("{prefix}{}:{}", self.buttons.len(), button.words);
-        // An id that is cut would say something else: such a button is none.
-        if measure(&id) > ID_CHARACTERS_MAX || self.buttons.len() == BUTTONS_MAX {
-            self.left_out += 1;
-            return;
-        }
+        let id = format!("{prefix}{}:{}", self.components, button.words);
         let label = match button.label.trim() {
             "" => button.words.as_str(),
             label => label,
         };
         let (label, _) = cut(label, BUTTON_LABEL_CHARACTERS_MAX);
+        // An id that is cut would say something else: such a button is none.
+        let fits = measure(&id) <= ID_CHARACTERS_MAX;
         let button = CreateButton::new(id).label(label).style(ButtonStyle::Secondary);
-        self.buttons.push(button);
+        let has_room = self.rows.len() < ROWS_MAX;
+        match self.rows.last_mut() {
+            Some(CreateActionRow::Buttons(row)) if fits && row.len() < ROW_BUTTONS_MAX => {
+                row.push(button);
+            }
+            _ if fits && has_room => self.rows.push(CreateActionRow::Buttons(vec![button])),
+            _ => {
+                self.left_out += 1;
+                return;
+            }
+        }
+        self.components += 1;
+    }
+
+    fn select(&mut self, choices: &[Button]) {
+        let options = choices.iter().filter_map(|choice| option(&choice.label, &choice.words));
+        let options: Vec<CreateSelectMenuOption> = options.take(OPTIONS_MAX).collect();
+        if options.is_empty() || self.rows.len() == ROWS_MAX {
+            self.left_out += choices.len();
+            return;
+        }
+        self.left_out += choices.len() - options.len();
+        let id = format!("{SELECT_PREFIX}{}", self.components);
+        let select = CreateSelectMenu::new(id, CreateSelectMenuKind::String { options });
+        self.rows.push(CreateActionRow::SelectMenu(select.placeholder(CHOOSE)));
+        self.components += 1;
     }
 
     fn end_embed(&mut self, footer: Option<CreateEmbedFooter>) {
@@ -265,13 +294,11 @@ impl Page {
             let text = format!("{CUT} and {} more that find no place here", self.left_out);
             self.embeds.push(CreateEmbed::new().description(text));
         }
-        if self.embeds.is_empty() && self.buttons.is_empty() {
+        if self.embeds.is_empty() && self.rows.is_empty() {
             // Discord refuses a message that has nothing in it.
             self.embeds.push(CreateEmbed::new().description(CUT));
         }
-        let rows = self.buttons.chunks(ROW_BUTTONS_MAX);
-        let rows = rows.map(|row| CreateActionRow::Buttons(row.to_vec()));
-        CreateInteractionResponseMessage::new().embeds(self.embeds).components(rows.collect())
+        CreateInteractionResponseMessage::new().embeds(self.embeds).components(self.rows)
     }
 }
 
@@ -417,6 +444,31 @@ mod tests {
                 { "type": 2, "style": 2, "custom_id": "idp-form:1:path a", "label": "Why", "disabled": false },
             ]}])
         );
+    }
+
+    #[test]
+    fn many_buttons_of_one_command_are_one_select_in_a_row_of_its_own() {
+        let of = |before: &str, names: usize| {
+            let names = (0..names).map(|it| button(&it.to_string(), &format!("show {it}")));
+            let long = button("long", &format!("show {}", "x".repeat(OPTION_CHARACTERS_MAX)));
+            let names: String = names.map(|it| it + " ").collect();
+            shown(&format!("{before} {names} {long} {}", button("Owner", "owner a")))
+        };
+        let message = of(&button("Next", "find a --page 2"), 6);
+        assert_eq!(message["embeds"][0]["description"], "… and 1 more that find no place here");
+        let rows = &message["components"];
+        assert_eq!(rows.as_array().unwrap().len(), 3);
+        assert_eq!(rows[0]["components"][0]["custom_id"], "idp:0:find a --page 2");
+        let select = &rows[1]["components"][0];
+        assert_eq!(
+            (&select["type"], &select["custom_id"], &select["placeholder"]),
+            (&json!(3), &json!("idp-select:1"), &json!("Choose…"))
+        );
+        assert_eq!(select["options"].as_array().unwrap().len(), 6);
+        assert_eq!(select["options"][5], json!({ "label": "5", "value": "show 5" }));
+        assert_eq!(rows[2]["components"][0]["custom_id"], "idp:2:owner a");
+        let message = of("", 40);
+        assert_eq!(message["embeds"][0]["description"], "… and 16 more that find no place here");
     }
 
     #[test]

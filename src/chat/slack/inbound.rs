@@ -241,11 +241,16 @@ pub fn interaction_of(payload: &Value) -> Inbound {
     heard.unwrap_or(Inbound::Ignored)
 }
 
-/// A click on a button of ours; `None` for any other.
+/// A click on a button of ours, or a choice in a select of ours; `None` for any other.
 fn click(payload: &Value, speaker: Speaker) -> Option<Inbound> {
     let action = &payload["actions"][0];
-    let (said, action_id) = (text_at(action, "/value"), text_at(action, "/action_id"));
-    if text_at(action, "/type") != "button" || said.is_empty() {
+    let action_id = text_at(action, "/action_id");
+    let said = match text_at(action, "/type") {
+        "button" => text_at(action, "/value"),
+        "static_select" => text_at(action, "/selected_option/value"),
+        _ => return None,
+    };
+    if said.is_empty() {
         return None;
     }
     let channel =
@@ -537,6 +542,34 @@ mod tests {
         };
         assert_eq!((id.as_str(), click.words.as_str()), ("t1", "show payment-api"));
         assert_eq!(payload("another-app"), Some(Inbound::Ignored));
+    }
+
+    #[test]
+    fn a_choice_says_the_words_of_its_option() {
+        let choice = |kind: &str, action_id: &str, chosen: Value| {
+            interaction_of(&json!({
+                "type": "block_actions", "trigger_id": "t1", "team": { "id": "T1" },
+                "user": { "id": "U1" }, "channel": { "id": "C1", "name": "general" },
+                "response_url": "https://hooks.slack.com/x",
+                "actions": [{ "type": kind, "action_id": action_id, "selected_option": chosen }],
+            }))
+        };
+        let ledger =
+            json!({ "text": { "type": "plain_text", "text": "ledger" }, "value": "show ledger" });
+        let Inbound::Errand(envelope) = choice("static_select", "idp:0", ledger.clone()) else {
+            panic!("not heard");
+        };
+        let Errand::Clicked { click, .. } = envelope.errand else { panic!("not clicked") };
+        assert_eq!(click.words, "show ledger");
+        for (kind, action_id, chosen) in [
+            ("static_select", "another-app", ledger.clone()),
+            ("multi_static_select", "idp:0", ledger.clone()),
+            ("users_select", "idp:0", ledger),
+            ("static_select", "idp:0", json!(null)),
+            ("static_select", "idp:0", json!({ "value": 7 })),
+        ] {
+            assert_eq!(choice(kind, action_id, chosen), Inbound::Ignored, "{kind} {action_id}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::outbound::FORM_PREFIX;
+use super::outbound::{self, FORM_PREFIX};
 use crate::chat::layout::{cut, measure};
 use crate::chat::markdown::{self, Block};
 use crate::conversation::{Field, Form, Input, Reply, Suggestion};
@@ -17,7 +17,6 @@ use crate::conversation::{Field, Form, Input, Reply, Suggestion};
 pub const FIELD_PREFIX: &str = "idp-field:";
 pub const TITLE_CHARACTERS_MAX: usize = 24;
 pub const LABEL_CHARACTERS_MAX: usize = 75;
-pub const OPTION_VALUE_CHARACTERS_MAX: usize = 150;
 /// Slack takes 3,000 in a field.
 pub const TEXT_CHARACTERS_MAX: usize = 3_000;
 pub const METADATA_CHARACTERS_MAX: usize = 3_000;
@@ -134,11 +133,9 @@ fn text(value: Option<&str>) -> Value {
     element
 }
 
-/// `None` for a value that Slack does not take: cut it would say something else.
+/// [`outbound::option`] as a value.
 fn option(label: &str, value: &str) -> Option<Value> {
-    let fits = !value.is_empty() && measure(value) <= OPTION_VALUE_CHARACTERS_MAX;
-    let label = if label.trim().is_empty() { value } else { label };
-    fits.then(|| json!({ "text": plain_text(label, LABEL_CHARACTERS_MAX), "value": value }))
+    outbound::option(label, value).map(|option| json!(option))
 }
 
 pub(super) fn plain_text(text: &str, characters_max: usize) -> Value {
@@ -148,6 +145,7 @@ pub(super) fn plain_text(text: &str, characters_max: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::outbound::OPTION_VALUE_CHARACTERS_MAX;
     use super::*;
     use crate::error::Refusal;
 

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use slack_morphism::prelude::{
     SlackActionBlockElement, SlackActionId, SlackActionsBlock, SlackBlock, SlackBlockButtonElement,
-    SlackBlockPlainText, SlackContextBlock, SlackContextBlockElement, SlackDividerBlock,
+    SlackBlockChoiceItem, SlackBlockPlainText, SlackBlockPlainTextOnly,
+    SlackBlockStaticSelectElement, SlackContextBlock, SlackContextBlockElement, SlackDividerBlock,
     SlackHeaderBlock, SlackRelaxedUrl, SlackRichTextBlock, SlackRichTextElement,
     SlackRichTextInlineElement, SlackRichTextLink, SlackRichTextList, SlackRichTextListElement,
     SlackRichTextListStyle, SlackRichTextPreformatted, SlackRichTextQuote, SlackRichTextSection,
@@ -19,10 +20,10 @@ use slack_morphism::prelude::{
 };
 
 use crate::chat::layout::{COLUMN_GAP, CUT, aligned, cut, measure, spans};
-use crate::chat::markdown::{self, Block, Button, Item, Opens, Span, Style};
+use crate::chat::markdown::{self, Block, Button, CHOOSE, Item, Opens, Span, Style};
 use crate::conversation::{Audience, Reply};
 
-/// What the ids of our buttons begin with.
+/// What the ids of our buttons and selects begin with.
 pub const ACTION_PREFIX: &str = "idp:";
 /// What the ids begin with of our buttons that open a form, and of the forms; the command's name follows there.
 pub const FORM_PREFIX: &str = "idp-form:";
@@ -36,6 +37,9 @@ pub const HEADER_CHARACTERS_MAX: usize = 150;
 pub const BUTTONS_MAX: usize = 25;
 pub const BUTTON_LABEL_CHARACTERS_MAX: usize = 75;
 pub const BUTTON_VALUE_CHARACTERS_MAX: usize = 2_000;
+pub const OPTIONS_MAX: usize = 100;
+pub const OPTION_LABEL_CHARACTERS_MAX: usize = 75;
+pub const OPTION_VALUE_CHARACTERS_MAX: usize = 150;
 pub const LINK_CHARACTERS_MAX: usize = 2_048;
 /// The fallback is read by screen readers and in notifications, where the beginning is enough.
 pub const FALLBACK_CHARACTERS_MAX: usize = 1_000;
@@ -123,6 +127,7 @@ impl Page {
             }
             Block::Divider => self.block(SlackDividerBlock::new().into(), 0),
             Block::Buttons(buttons) => self.actions(&buttons),
+            Block::Select(choices) => self.select(&choices),
         }
     }
 
@@ -170,6 +175,29 @@ impl Page {
                     buttons.iter().map(|it| measure(&it.label).min(BUTTON_LABEL_CHARACTERS_MAX));
                 self.block(SlackActionsBlock::new(shown).into(), characters.sum());
             }
+        }
+    }
+
+    fn select(&mut self, choices: &[Button]) {
+        let mut characters = measure(CHOOSE);
+        let mut options = Vec::new();
+        for choice in choices.iter().take(OPTIONS_MAX) {
+            let more = measure(&choice.label).min(OPTION_LABEL_CHARACTERS_MAX);
+            if let Some(option) = option(&choice.label, &choice.words)
+                && characters + more <= BLOCK_CHARACTERS_MAX
+            {
+                characters += more;
+                options.push(option);
+            }
+        }
+        self.left_out += choices.len() - options.len();
+        if !options.is_empty() {
+            let select = SlackBlockStaticSelectElement::new()
+                .with_action_id(SlackActionId(format!("{ACTION_PREFIX}{}", self.buttons)))
+                .with_placeholder(plain_text(CHOOSE).into())
+                .with_options(options);
+            self.buttons += 1;
+            self.block(SlackActionsBlock::new(vec![select.into()]).into(), characters);
         }
     }
 
@@ -291,6 +319,17 @@ impl Page {
     }
 }
 
+/// An option of a select; `None` where Slack does not take its value: cut it would say something else.
+pub(super) fn option(
+    label: &str,
+    value: &str,
+) -> Option<SlackBlockChoiceItem<SlackBlockPlainTextOnly>> {
+    let fits = !value.is_empty() && measure(value) <= OPTION_VALUE_CHARACTERS_MAX;
+    let label = if label.trim().is_empty() { value } else { label };
+    let (label, _) = cut(label, OPTION_LABEL_CHARACTERS_MAX);
+    fits.then(|| SlackBlockChoiceItem::new(plain_text(label).into(), value.to_string()))
+}
+
 fn action(number: usize, button: &Button) -> SlackBlockButtonElement {
     let label = match button.label.trim() {
         "" => button.words.as_str(),
@@ -364,7 +403,7 @@ fn say(block: &Block, text: &mut String) {
         }),
         Block::Code(code) => line(code),
         Block::Quote(blocks) => blocks.iter().for_each(|block| say(block, text)),
-        Block::Divider | Block::Buttons(_) => {}
+        Block::Divider | Block::Buttons(_) | Block::Select(_) => {}
     }
 }
 
@@ -433,6 +472,32 @@ mod tests {
                 ]},
             ])
         );
+    }
+
+    #[test]
+    fn many_buttons_of_one_command_are_one_select() {
+        let long = "x".repeat(OPTION_VALUE_CHARACTERS_MAX);
+        let of = |names: Vec<String>| {
+            let buttons = names.iter().map(|it| button(it, &format!("show {it}")));
+            shown(&buttons.collect::<Vec<_>>().join(" "))["blocks"].clone()
+        };
+        let blocks = of((0..6).map(|it| it.to_string()).chain([long]).collect());
+        assert_eq!(blocks.as_array().unwrap().len(), 2);
+        let select = &blocks[0]["elements"][0];
+        assert_eq!(
+            (&select["type"], &select["action_id"]),
+            (&json!("static_select"), &json!("idp:0"))
+        );
+        assert_eq!(select["placeholder"]["text"], "Choose…");
+        assert_eq!(select["options"].as_array().unwrap().len(), 6);
+        assert_eq!(
+            select["options"][5],
+            json!({ "text": { "type": "plain_text", "text": "5", "emoji": false }, "value": "show 5" })
+        );
+        assert_eq!(blocks[1]["elements"][0]["text"], "… and 1 more that find no place here");
+        let blocks = of((0..130).map(|it| it.to_string()).collect());
+        assert_eq!(blocks[0]["elements"][0]["options"].as_array().unwrap().len(), OPTIONS_MAX);
+        assert_eq!(blocks[1]["elements"][0]["text"], "… and 30 more that find no place here");
     }
 
     #[test]
