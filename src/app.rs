@@ -24,7 +24,7 @@ use crate::commands::asked::AskedLately;
 use crate::commands::completion::{self, Completions};
 use crate::commands::flow::{self, Means};
 use crate::commands::parse::{begun, parse};
-use crate::commands::recent::{Key, Recent};
+use crate::commands::recent::{Key, Recent, Shown};
 use crate::commands::resolve::Question;
 use crate::commands::unanswered::Unanswered;
 use crate::commands::{CommandSet, form, reply};
@@ -36,6 +36,9 @@ use crate::postgres::Db;
 
 /// How often what was asked is written down.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
+
+/// Said below an answer that lacks its picture.
+const NOT_DRAWN: &str = "\n\n_The picture could not be drawn: the log says why._";
 
 /// Everything a question may need. Only `catalog` and `commands` are needed for lookups.
 pub struct App {
@@ -118,7 +121,7 @@ impl App {
     /// Door one for a platform's commands: what [`App::answer`] says, as `show` makes it.
     ///
     /// `show` must depend on nothing but the reply: what was shown lately is shown again.
-    pub async fn answer_shown(&self, invocation: Invocation, show: fn(&Reply) -> Bytes) -> Bytes {
+    pub async fn answer_shown(&self, invocation: Invocation, show: fn(&Reply) -> Bytes) -> Shown {
         let now = now();
         let heard = self.heard(Way::Command, &invocation.speaker);
         let recent = self.recent.of(&heard.snapshot, &heard.commands);
@@ -131,7 +134,10 @@ impl App {
                 self.asked.note(&question, heard.way, now);
                 return Ok(Err(shown));
             }
-            self.reply(&heard, &question, now).await.map(Ok)
+            let reply = self.reply(&heard, &question, now).await?;
+            // What could not be drawn this time may be next time.
+            key = key.take().filter(|_| !reply.markdown.ends_with(NOT_DRAWN));
+            Ok(Ok(reply))
         });
         let reply = match answered.await {
             Ok(Err(shown)) => {
@@ -141,8 +147,10 @@ impl App {
             Ok(Ok(reply)) => self.said(&invocation, Ok(reply), now),
             Err(error) => self.said(&invocation, Err(error), now),
         };
-        let shown = show(&reply);
-        if let (Some(key), None, None) = (key, &reply.refusal, reply.age_s) {
+        let message = show(&reply);
+        let is_kept = reply.refusal.is_none() && reply.age_s.is_none();
+        let shown = Shown { message, audience: reply.audience, pictures: reply.pictures.into() };
+        if let Some(key) = key.filter(|_| is_kept) {
             recent.keep(key, shown.clone());
         }
         shown
@@ -230,7 +238,16 @@ impl App {
         };
         let answer = flow::look_up(question, &means).await?;
         self.asked.note(question, heard.way, now);
-        reply::say(question, answer)
+        let mut reply = reply::say(question, answer)?;
+        match flow::pictures(&question.call.command.lookup, &reply.answer).await {
+            Ok(pictures) => reply.pictures = pictures,
+            // The words say the same.
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "could not draw a picture");
+                reply.markdown.push_str(NOT_DRAWN);
+            }
+        }
+        Ok(reply)
     }
 
     /// What `answered` says, be it a no; counted, and with its age where it is not live.

@@ -209,6 +209,9 @@ pub struct Reply {
     pub age_s: Option<u64>,
     /// Set when the answer is a no.
     pub refusal: Option<Refused>,
+    /// Shown besides the words, which say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<Picture>,
 }
 
 /// A picture that an answer shows besides its words.

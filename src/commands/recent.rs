@@ -13,12 +13,20 @@ use quick_cache::sync::Cache;
 use super::CommandSet;
 use super::resolve::Question;
 use crate::catalog::Snapshot;
-use crate::conversation::Platform;
+use crate::conversation::{Audience, Picture, Platform};
 
 /// All answers that are kept, with what finds them: some thousands.
 const BYTES_MAX: u64 = 16 << 20;
 /// A guess, by which room is made beforehand.
 const ANSWER_BYTES: u64 = 4 << 10;
+
+/// An answer as a platform is sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    pub message: Bytes,
+    pub audience: Audience,
+    pub pictures: Arc<[Picture]>,
+}
 
 /// The answers to one catalog and one set of commands; those to the one before are forgotten.
 #[derive(Default)]
@@ -29,7 +37,7 @@ pub struct Era {
     /// Weak, so that a catalog nobody asks any more goes.
     snapshot: Weak<Snapshot>,
     commands: Weak<CommandSet>,
-    answers: Cache<Key, Bytes, Weight>,
+    answers: Cache<Key, Shown, Weight>,
 }
 
 /// What tells a question from every other.
@@ -45,9 +53,11 @@ pub struct Key {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Bytes> for Weight {
-    fn weight(&self, key: &Key, answer: &Bytes) -> u64 {
-        (size_of::<(Key, Bytes)>() + key.words.len() + answer.len()) as u64
+impl Weighter<Key, Shown> for Weight {
+    fn weight(&self, key: &Key, answer: &Shown) -> u64 {
+        let picture = |it: &Picture| it.png.len() + it.alt.len() + it.title.len();
+        let pictures: usize = answer.pictures.iter().map(picture).sum();
+        (size_of::<(Key, Shown)>() + key.words.len() + answer.message.len() + pictures) as u64
     }
 }
 
@@ -64,11 +74,11 @@ impl Era {
     }
 
     /// `None` when it was not said lately.
-    pub fn find(&self, key: &Key) -> Option<Bytes> {
+    pub fn find(&self, key: &Key) -> Option<Shown> {
         self.answers.get(key)
     }
 
-    pub fn keep(&self, key: Key, answer: Bytes) {
+    pub fn keep(&self, key: Key, answer: Shown) {
         self.answers.insert(key, answer);
     }
 }
@@ -115,21 +125,26 @@ mod tests {
         Key { platform: Platform::Slack, words: words.into(), is_of_channel: false }
     }
 
+    fn shown(message: &'static [u8]) -> Shown {
+        let message = Bytes::from_static(message);
+        Shown { message, audience: Audience::Channel, pictures: Arc::default() }
+    }
+
     #[test]
     fn another_catalog_or_other_commands_have_their_own_answers() {
         let recent = Recent::default();
         let catalog = || Arc::new(Snapshot::build(Vec::new(), &[], 1));
         let commands = || Arc::new(CommandSet::built_in());
         let (first, set) = (catalog(), commands());
-        recent.of(&first, &set).keep(key("owner"), Bytes::from_static(b"a"));
-        assert_eq!(recent.of(&first, &set).find(&key("owner")), Some(Bytes::from_static(b"a")));
+        recent.of(&first, &set).keep(key("owner"), shown(b"a"));
+        assert_eq!(recent.of(&first, &set).find(&key("owner")), Some(shown(b"a")));
         assert_eq!(recent.of(&first, &set).find(&key("show")), None);
 
         // The same revision, and perhaps the same place in memory.
         drop(first);
         let second = catalog();
         assert_eq!(recent.of(&second, &set).find(&key("owner")), None);
-        recent.of(&second, &set).keep(key("owner"), Bytes::from_static(b"b"));
+        recent.of(&second, &set).keep(key("owner"), shown(b"b"));
         assert_eq!(recent.of(&second, &commands()).find(&key("owner")), None);
     }
 
@@ -146,7 +161,7 @@ mod tests {
     #[test]
     fn the_memory_has_an_end() {
         let era = Era::default();
-        let answer = Bytes::from(vec![b'a'; 8 << 10]);
+        let answer = Shown { message: Bytes::from(vec![b'a'; 8 << 10]), ..shown(b"") };
         for number in 0..10_000 {
             era.keep(key(&number.to_string()), answer.clone());
         }

@@ -287,8 +287,10 @@ pub fn svg(graph: &Graph) -> String {
             outline(&node.kind, place)
         );
         let (label, detail) = lines(node);
-        text(&mut svg, (place.x, place.y - 1.0), "middle", LABEL_SIZE, ink, is_asked, &label);
-        text(&mut svg, (place.x, place.y + 14.0), "middle", DETAIL_SIZE, faint, false, &detail);
+        // The lid of a drum takes room.
+        let y = if node.kind.eq_ignore_ascii_case("resource") { place.y + 4.0 } else { place.y };
+        text(&mut svg, (place.x, y - 1.0), "middle", LABEL_SIZE, ink, is_asked, &label);
+        text(&mut svg, (place.x, y + 13.0), "middle", DETAIL_SIZE, faint, false, &detail);
     }
     svg.push_str("</g></svg>");
     svg

@@ -20,7 +20,8 @@ use crate::portal::{Portal, Settings};
 use crate::postgres::{self, Database};
 
 /// What the bot does with Slack needs these; `deploy/slack-manifest.yaml` asks for them.
-const SCOPES: [&str; 4] = ["commands", "app_mentions:read", "im:history", "chat:write"];
+const SCOPES: [&str; 5] =
+    ["commands", "app_mentions:read", "im:history", "chat:write", "files:write"];
 /// And these where accounts are linked by their e-mail addresses.
 const EMAIL_SCOPES: [&str; 2] = ["users:read", "users:read.email"];
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::task::TaskTracker;
 
+use crate::picture_files::{Sending, Sent, of_form};
 use crate::world::{Answer, World, now_s, request};
 
 pub const GUILD: &str = "700000000000000001";
@@ -151,6 +153,8 @@ struct Remembers {
     /// The interactions that the gateway told, by their tokens.
     told: Lock<HashMap<String, Told>>,
     members: Lock<HashSet<String>>,
+    pictures: Sending,
+    takes_no_files: AtomicBool,
 }
 
 impl FakeDiscord {
@@ -164,6 +168,8 @@ impl FakeDiscord {
             gateway: Lock::default(),
             told: Lock::default(),
             members: Lock::default(),
+            pictures: Sending::default(),
+            takes_no_files: AtomicBool::new(false),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -221,6 +227,16 @@ impl FakeDiscord {
         told.iter().map(|(token, told)| (token.clone(), *told)).collect()
     }
 
+    /// The pictures that were sent; no call that sends one is among what is heard.
+    pub fn pictures(&self) -> &Sending {
+        &self.state.pictures
+    }
+
+    /// From now on the bot may not attach files.
+    pub fn takes_no_files(&self) {
+        self.state.takes_no_files.store(true, Ordering::SeqCst);
+    }
+
     /// `user_id` is in the server.
     pub fn has_member(&self, user_id: &str) {
         self.state.members.lock().unwrap().insert(user_id.into());
@@ -241,9 +257,13 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: String,
+    body: Bytes,
 ) -> Response {
-    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let form = of_form(&format!("{method} {}", uri.path()), &headers, &body).await;
+    let body = match &form {
+        Some(form) => form.message.clone(),
+        None => serde_json::from_slice(&body).unwrap_or_default(),
+    };
     let one_less = |left: usize| left.checked_sub(1);
     let takes =
         |it: &AtomicUsize| it.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
@@ -259,12 +279,17 @@ async fn answer(
         return (StatusCode::TOO_MANY_REQUESTS, said.to_string()).into_response();
     }
     let path = uri.path().strip_prefix("/api/v10").unwrap_or_default();
-    hear(format!("{method} {path}"));
+    if form.is_none() {
+        hear(format!("{method} {path}"));
+    }
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let is_bot = headers.get("authorization").is_some_and(|it| it == &format!("Bot {BOT_TOKEN}"));
     let refused = |status: StatusCode, code: u64, why: String| {
         (status, json!({ "code": code, "message": why }).to_string()).into_response()
     };
+    if form.is_some() && state.takes_no_files.load(Ordering::SeqCst) {
+        return refused(StatusCode::FORBIDDEN, 50_013, "Missing Permissions".into());
+    }
     match (method.as_str(), parts.as_slice()) {
         ("POST", ["interactions", _, token, "callback"]) => {
             let template = "/interactions/{interaction_id}/{interaction_token}/callback";
@@ -293,8 +318,13 @@ async fn answer(
             if let Err(why) = fits(template, "patch", &body) {
                 return refused(StatusCode::BAD_REQUEST, 50_035, why);
             }
-            if let Some(told) = state.told.lock().unwrap().get_mut(*token) {
+            if form.is_none()
+                && let Some(told) = state.told.lock().unwrap().get_mut(*token)
+            {
                 told.edits += 1;
+            }
+            if let Some(form) = form {
+                state.pictures.keep(Sent { place: format!("{method} {path}"), ..form });
             }
             json!({ "id": "1" }).to_string().into_response()
         }
@@ -314,6 +344,16 @@ async fn answer(
                 Ok(()) => json!({ "id": "1" }).to_string().into_response(),
                 Err(why) => refused(StatusCode::BAD_REQUEST, 50_035, why),
             }
+        }
+        ("PATCH", ["channels", _, "messages", _]) => {
+            let template = "/channels/{channel_id}/messages/{message_id}";
+            if let Err(why) = fits(template, "patch", &body) {
+                return refused(StatusCode::BAD_REQUEST, 50_035, why);
+            }
+            if let Some(form) = form {
+                state.pictures.keep(Sent { place: format!("{method} {path}"), ..form });
+            }
+            json!({ "id": "1" }).to_string().into_response()
         }
         ("GET", ["applications", APPLICATION, "guilds", GUILD, "commands"]) => {
             state.commands.lock().unwrap().to_string().into_response()

@@ -9,7 +9,7 @@ use crate::discord_world::{APPLICATION, BOT_TOKEN, GUILD, public_key};
 use crate::slack_socket::Sockets;
 use crate::world::{SECRET, TEAM, World};
 
-const SCOPES: &str = "commands,app_mentions:read,im:history,chat:write";
+const SCOPES: &str = "commands,app_mentions:read,im:history,chat:write,files:write";
 
 /// Both platforms on this machine, a database, a portal: all is well until a test breaks something.
 struct Patient {

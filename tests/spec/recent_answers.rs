@@ -28,7 +28,7 @@ async fn what_is_shown_again_is_what_would_be_said() {
             let said = Message::body(&asking.says(&example.say).await);
             for _ in 0..2 {
                 let again = asking.app.answer_shown(invocation(&example.say), shown).await;
-                assert_eq!(again, said, "{}", example.say);
+                assert_eq!(again.message, said, "{}", example.say);
                 asked += 1;
             }
         }
@@ -50,7 +50,7 @@ async fn questions_that_read_alike_are_told_apart() {
     elsewhere.address.channel_name = Some("payment-api".into());
     let of_channel = asking.app.answer_shown(elsewhere, Message::body).await;
     let of_name = shown("owner payment-api").await;
-    let said = String::from_utf8_lossy(&of_channel);
+    let said = String::from_utf8_lossy(&of_channel.message);
     assert!(said.contains("In this channel"), "{said}");
     assert_ne!(of_channel, of_name);
 }
@@ -83,5 +83,5 @@ async fn changed_commands_answer_at_once() {
     asking.app.commands.store(CommandSet::reloaded(portal.path()).unwrap().into());
     let after = asking.app.answer_shown(invocation("owner payment-api"), Message::body).await;
     assert_ne!(before, after);
-    assert!(String::from_utf8_lossy(&after).contains("Somebody."));
+    assert!(String::from_utf8_lossy(&after.message).contains("Somebody."));
 }

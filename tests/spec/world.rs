@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use idp::app::App;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::asking::Asking;
 use crate::database::Fresh;
 use crate::discord_world::{self, FakeDiscord, GUILD};
+use crate::picture_files::Uploads;
 use idp::commands::CommandSet;
 
 pub const SECRET: &str = "0d7f4bb1a9c34e5f8a2b6c1d9e3f7a50";
@@ -299,6 +301,8 @@ pub struct Moods {
     /// Headers of the answer to `auth.test`: the scopes that it tells, the time that it is there.
     pub scopes: std::sync::Mutex<String>,
     pub date: std::sync::Mutex<Option<String>>,
+    /// Pictures on their way.
+    pub uploads: Uploads,
     /// The answer to `apps.connections.open`, and how often it was given.
     pub socket: std::sync::Mutex<Value>,
     pub sockets_opened: AtomicUsize,
@@ -342,8 +346,17 @@ impl FakeSlack {
 
 type Hearing = (UnboundedSender<Heard>, Arc<Moods>);
 
-async fn answer(State((hear, moods)): State<Hearing>, uri: Uri, body: String) -> Response {
-    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+async fn answer(
+    State((hear, moods)): State<Hearing>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let is_outside = |place: &str| moods.is_outside.load(Ordering::SeqCst) && place == "C0NOBODY";
+    if let Some(said) = moods.uploads.answer(&uri, &headers, &body, is_outside) {
+        return said.to_string().into_response();
+    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let path = uri.path().to_string();
     if path == "/api/auth.test" {
         let said = json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
+use bytes::Bytes;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -12,6 +13,7 @@ use serenity::model::gateway::BotGateway;
 use url::Url;
 
 use crate::chat::api::{Api, is_loopback};
+use crate::conversation::Picture;
 use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Answer, Client, HttpError};
 
@@ -121,11 +123,25 @@ impl DiscordApi {
     /// # Errors
     /// [`DiscordError`]
     pub async fn edit_answer(&self, token: &str, message: &Value) -> Result<(), DiscordError> {
+        self.edit_answer_with(token, message, &[]).await
+    }
+
+    /// [`DiscordApi::edit_answer`] with `pictures`, which `message` names as its attachments.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn edit_answer_with(
+        &self,
+        token: &str,
+        message: &Value,
+        pictures: &[Picture],
+    ) -> Result<(), DiscordError> {
         let path = ["webhooks", &self.application_id, token, "messages", "@original"];
         let mut pauses = EDIT_AGAIN_AFTER.into_iter();
         loop {
             // The token in the address says who may: no other is sent.
-            let edited = self.call(Method::PATCH, &path, &[], message).await.map(|_| ());
+            let edited =
+                self.call_with(Method::PATCH, &path, &[], message, pictures).await.map(|_| ());
             match (&edited, pauses.next()) {
                 (Err(DiscordError::Gone { .. }), Some(pause)) => tokio::time::sleep(pause).await,
                 _ => return edited,
@@ -133,7 +149,7 @@ impl DiscordApi {
         }
     }
 
-    /// `message`, an object, is posted in the channel `channel_id`; once for each `nonce` in it.
+    /// `message`, an object, is posted in the channel `channel_id`; once for each `nonce` in it. Gives its id.
     ///
     /// # Errors
     /// [`DiscordError`]
@@ -141,9 +157,28 @@ impl DiscordApi {
         &self,
         channel_id: &str,
         message: &Value,
-    ) -> Result<(), DiscordError> {
+    ) -> Result<String, DiscordError> {
         let path = ["channels", channel_id, "messages"];
-        self.call_as_bot(Method::POST, &path, message).await.map(|_| ())
+        let posted = self.call_as_bot(Method::POST, &path, message).await?;
+        Ok(posted["id"].as_str().unwrap_or_default().to_string())
+    }
+
+    /// `message` takes the place of the bot's message `message_id` in the channel `channel_id`, with `pictures`, which
+    /// it names as its attachments.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn edit_message(
+        &self,
+        channel_id: &str,
+        message_id: &str,
+        message: &Value,
+        pictures: &[Picture],
+    ) -> Result<(), DiscordError> {
+        let bot = self.bot()?;
+        let path = ["channels", channel_id, "messages", message_id];
+        let headers = [("authorization", bot.as_str())];
+        self.call_with(Method::PATCH, &path, &headers, message, pictures).await.map(|_| ())
     }
 
     /// Whether `user_id` is in the server `guild_id`, and we are.
@@ -226,14 +261,19 @@ impl DiscordApi {
         ["applications", &self.application_id, "guilds", guild_id, "commands"]
     }
 
+    /// What proves to Discord who calls.
+    fn bot(&self) -> Result<Zeroizing<String>, DiscordError> {
+        let token = self.token.as_ref().ok_or(DiscordError::Token)?;
+        Ok(Zeroizing::new(format!("Bot {}", token.expose_secret())))
+    }
+
     async fn call_as_bot(
         &self,
         method: Method,
         path: &[&str],
         body: &Value,
     ) -> Result<Value, DiscordError> {
-        let token = self.token.as_ref().ok_or(DiscordError::Token)?;
-        let bot = Zeroizing::new(format!("Bot {}", token.expose_secret()));
+        let bot = self.bot()?;
         self.call(method, path, &[("authorization", &bot)], body).await
     }
 
@@ -244,12 +284,34 @@ impl DiscordApi {
         headers: &[(&str, &str)],
         body: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Value, DiscordError> {
+        self.call_with(method, path, headers, body, &[]).await
+    }
+
+    /// Calls with `pictures` as the files of the call, where there are any.
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &[&str],
+        headers: &[(&str, &str)],
+        body: &(impl Serialize + Sync + ?Sized),
+        pictures: &[Picture],
+    ) -> Result<Value, DiscordError> {
         let url = self.at(path);
         let mut called = Err(DiscordError::Limited { wait: Duration::ZERO });
         for _ in 0..CALLS_MAX {
             let answer = match method {
                 Method::GET => self.http.get_with(url.as_str(), headers, ANSWER_BYTES_MAX).await,
-                _ => self.http.send_json(method.clone(), url.as_str(), headers, body).await,
+                _ if pictures.is_empty() => {
+                    self.http.send_json(method.clone(), url.as_str(), headers, body).await
+                }
+                _ => {
+                    let body = serde_json::to_string(body)
+                        .map_err(|error| DiscordError::Away { why: error.to_string() })?;
+                    let url = url.as_str();
+                    self.http
+                        .send_with_files(method.clone(), url, headers, body, files(pictures))
+                        .await
+                }
             };
             called = judge(answer);
             match &called {
@@ -270,6 +332,14 @@ impl DiscordApi {
         }
         url
     }
+}
+
+/// Source: <https://docs.discord.com/developers/reference#uploading-files>
+fn files(pictures: &[Picture]) -> Vec<(String, String, &'static str, Bytes)> {
+    let file = |(number, it): (usize, &Picture)| {
+        (format!("files[{number}]"), it.name.clone(), "image/png", it.png.clone())
+    };
+    pictures.iter().enumerate().map(file).collect()
 }
 
 /// What Discord's answer means. Nothing of its body goes into an error: it may repeat what we sent.

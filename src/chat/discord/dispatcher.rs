@@ -3,6 +3,8 @@
 //! A command is answered on its request when the answer is there in time, later by the interaction's token.
 //! Clicks and forms that were filled in are written down, acknowledged, then answered.
 
+mod pictures;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +25,10 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
+use crate::commands::recent::Shown;
 use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker, Way};
 use crate::error::{Error, Refusal};
+use pictures::Place;
 
 /// How the inbox calls Discord.
 const PLATFORM: &str = "discord";
@@ -172,7 +176,10 @@ impl Dispatcher {
         let app = self.app.clone();
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
-            Ok(message) => message,
+            Ok(shown) => {
+                self.follow_up_answer(token, &shown.message, shown.pictures);
+                shown.message
+            }
             Err(_) => {
                 self.tasks.spawn(self.clone().answer_later(token, answer));
                 later()
@@ -180,11 +187,12 @@ impl Dispatcher {
         }
     }
 
-    async fn answer_later(self: Arc<Self>, token: String, answer: impl Future<Output = Bytes>) {
-        let message = answer.await;
+    async fn answer_later(self: Arc<Self>, token: String, answer: impl Future<Output = Shown>) {
+        let Shown { message, pictures, .. } = answer.await;
         if let Err(error) = self.edit(&token, &message).await {
             tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
         }
+        self.follow_up_answer(token, &message, pictures);
     }
 
     /// Takes what came in, once; its answer follows in the background, and `replaces` the message that was
@@ -224,7 +232,7 @@ impl Dispatcher {
     }
 
     /// Posts what `said` is answered, below it.
-    async fn answer_message(&self, said: Said) -> anyhow::Result<()> {
+    async fn answer_message(self: &Arc<Self>, said: Said) -> anyhow::Result<()> {
         let Some(tenant) = self.server_of(&said).await? else {
             tracing::warn!(
                 "somebody wrote to the bot who is in no server of `discord.guild_ids` of idp.yaml"
@@ -248,7 +256,12 @@ impl Dispatcher {
         // Discord posts it once, should it be sent again.
         message["nonce"] = message_id.into();
         message["enforce_nonce"] = true.into();
-        Ok(self.api.post_message(&channel_id, &message).await?)
+        let message_id = self.api.post_message(&channel_id, &message).await?;
+        // What is edited is neither an answer anew nor posted once.
+        let place = Place::Posted { channel_id, message_id };
+        let mut message = unflagged(serde_json::to_value(Message::of(&reply))?)?;
+        self.follow_up(place, message.take(), reply.pictures.into());
+        Ok(())
     }
 
     /// The server in which `said` is answered: its own, or one that we serve and whoever wrote to the bot alone
@@ -274,14 +287,17 @@ impl Dispatcher {
 }
 
 impl Answers for Dispatcher {
-    async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
+    async fn answer(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<()> {
         let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
         match errand {
             Errand::Clicked(clicked) => {
                 let way = clicked.way();
                 let reply = self.app.answer(way, clicked.click.into()).await;
-                self.edit(&clicked.token, &Message::body(&reply)).await
+                let message = Message::body(&reply);
+                self.edit(&clicked.token, &message).await?;
+                self.follow_up_answer(clicked.token, &message, reply.pictures.into());
+                Ok(())
             }
             Errand::Pointed { pointing, token } => {
                 let reply = self.app.answer_about(pointing).await;

@@ -22,7 +22,10 @@ pub trait Answers: Send + Sync + 'static {
     ///
     /// # Errors
     /// The platform's, or a delivery that cannot be read.
-    fn answer(&self, delivery: &Delivery) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn answer(
+        self: &Arc<Self>,
+        delivery: &Delivery,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// Whether an answer that could not be sent for this `error` may be sent later.
     fn is_passing(error: &anyhow::Error) -> bool;

@@ -18,6 +18,8 @@ use super::connector::{self, Connector};
 use super::pace::Pace;
 use super::profile::Account;
 use crate::chat::api::{Api, is_loopback};
+use crate::chat::layout::cut;
+use crate::conversation::Picture;
 use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Client, HttpError};
 
@@ -26,6 +28,11 @@ const HOSTS: [&str; 2] = ["slack.com", "slack-gov.com"];
 
 /// How often one message is sent while Slack answers that it is too early.
 const SENDS_MAX: usize = 3;
+
+/// The title of a file is read above its picture.
+const FILE_TITLE_CHARACTERS_MAX: usize = 150;
+/// What a file shows in words goes into an address, where a letter may take nine characters.
+const FILE_ALT_CHARACTERS_MAX: usize = 400;
 
 /// Slack's Web API, called as our bot. Each call ends within 10 s, once its turn has come.
 #[derive(Debug)]
@@ -150,7 +157,7 @@ impl SlackApi {
         self.post("chat.postEphemeral", channel, thread_ts, body).await.map(|_: Value| ())
     }
 
-    /// Waits for the channel's turn, and again where Slack asks for it.
+    /// [`SlackApi::call_in_turn`] of what is said in `channel`, in the thread `thread_ts` where there is one.
     async fn post<T>(
         &self,
         method: &str,
@@ -165,16 +172,82 @@ impl SlackApi {
         if let Some(thread_ts) = thread_ts {
             body["thread_ts"] = thread_ts.into();
         }
+        self.call_in_turn(method, channel, &body).await
+    }
+
+    /// Calls when it is the channel's turn, and again where Slack asks for it.
+    async fn call_in_turn<T>(
+        &self,
+        method: &str,
+        channel: &str,
+        body: &Value,
+    ) -> Result<T, SlackError>
+    where
+        T: for<'de> Deserialize<'de> + Send,
+    {
         let mut posted = Err(SlackError::Limited { wait: Duration::ZERO });
         for _ in 0..SENDS_MAX {
             self.wait_for_turn(channel).await?;
-            posted = self.call(method, &body).await;
+            posted = self.call(method, body).await;
             // Nothing was posted; the next turn comes after the pause that Slack asked for.
             if !matches!(posted, Err(SlackError::Limited { .. })) {
                 break;
             }
         }
         posted
+    }
+
+    /// `picture` is shared with `place`, a channel or a person, in the thread `thread_ts` where there is one.
+    ///
+    /// Source: <https://docs.slack.dev/messaging/working-with-files#upload>
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn share_picture(
+        &self,
+        place: &str,
+        thread_ts: Option<&str>,
+        picture: &Picture,
+    ) -> Result<(), SlackError> {
+        let id = self.upload(picture).await?;
+        let (title, _) = cut(&picture.title, FILE_TITLE_CHARACTERS_MAX);
+        let mut body = json!({ "files": [{ "id": id, "title": title }], "channels": place });
+        if let Some(thread_ts) = thread_ts {
+            body["thread_ts"] = thread_ts.into();
+        }
+        let shared = self.call_in_turn("files.completeUploadExternal", place, &body).await;
+        shared.map(|_: Value| ())
+    }
+
+    /// Slack has the bytes of `picture`, and shows them to nobody yet; gives the id of their file.
+    async fn upload(&self, picture: &Picture) -> Result<String, SlackError> {
+        #[derive(Deserialize)]
+        struct Place {
+            upload_url: Url,
+            file_id: String,
+        }
+        let length = picture.png.len().to_string();
+        let (alt, _) = cut(&picture.alt, FILE_ALT_CHARACTERS_MAX);
+        let asked = [
+            ("filename", Some(picture.name.as_str())),
+            ("length", Some(length.as_str())),
+            ("alt_txt", Some(&*alt)),
+        ];
+        let place: Place = self.get("files.getUploadURLExternal", &asked).await?;
+        if !self.is_slacks(&place.upload_url) {
+            return Err(SlackError::Rejected { code: "foreign_upload_url".into() });
+        }
+        // The address says who may: the token is not sent.
+        let http = &self.client.http_api.connector.http;
+        let sent =
+            http.post_bytes(place.upload_url.as_str(), "image/png", picture.png.clone()).await;
+        match sent.map_err(|error| SlackError::Away { why: error.to_string() })?.status {
+            200 => Ok(place.file_id),
+            status @ 500.. => {
+                Err(SlackError::Away { why: format!("it answers with status {status}") })
+            }
+            status => Err(SlackError::Rejected { code: status.to_string() }),
+        }
     }
 
     /// `message` answers the slash command or click whose `response_url` this is; five times within 30 minutes.
@@ -327,10 +400,10 @@ impl SlackApi {
         Ok(())
     }
 
-    async fn get<T>(
+    async fn get<T, const N: usize>(
         &self,
         method: &str,
-        parameters: &[(&str, Option<&str>); 1],
+        parameters: &[(&str, Option<&str>); N],
     ) -> Result<T, SlackError>
     where
         T: for<'de> Deserialize<'de> + Send,

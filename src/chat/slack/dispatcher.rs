@@ -4,6 +4,7 @@
 //! `response_url`. Mentions, messages and clicks are written down, acknowledged, then answered.
 //! A form is opened at once: Slack lets us for three seconds, and a click on it loses nothing.
 
+mod pictures;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answers, Worker};
 use crate::chat::{ANSWER_WITHIN, Rejection};
+use crate::commands::recent::Shown;
 use crate::conversation::{
     Address, Audience, Click, Form, Invocation, Pointing, Reply, Speaker, Way,
 };
@@ -49,6 +51,7 @@ pub struct Dispatcher {
 }
 
 /// Whom an answer goes to that is not on its request.
+#[derive(Clone)]
 struct Asker {
     speaker: Speaker,
     address: Address,
@@ -170,23 +173,27 @@ impl Dispatcher {
             }
         }
         let Invocation { speaker, address, .. } = invocation.clone();
+        let asker = Asker { speaker, address, response_url };
         let app = self.app.clone();
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
-            Ok(message) => message,
+            Ok(shown) => {
+                self.follow_up(asker, shown.audience, shown.pictures);
+                shown.message
+            }
             Err(_) => {
-                let asker = Asker { speaker, address, response_url };
                 self.tasks.spawn(self.clone().answer_later(asker, answer));
                 body(json!({ "response_type": "ephemeral", "text": "Looking it up…" }))
             }
         }
     }
 
-    async fn answer_later(self: Arc<Self>, asker: Asker, answer: impl Future<Output = Bytes>) {
-        let message = answer.await;
+    async fn answer_later(self: Arc<Self>, asker: Asker, answer: impl Future<Output = Shown>) {
+        let Shown { message, audience, pictures } = answer.await;
         if let Err(error) = self.deliver_shown(&asker, &message).await {
             tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
         }
+        self.send_pictures(&asker, audience, &pictures).await;
     }
 
     /// Opens the form, or says why not to whoever clicked.
@@ -277,7 +284,7 @@ impl Dispatcher {
         }
     }
 
-    async fn send_filled(&self, filled: &Filled, reply: &Reply) -> anyhow::Result<()> {
+    async fn send_filled(self: &Arc<Self>, filled: &Filled, reply: &Reply) -> anyhow::Result<()> {
         if let Some(view) = &filled.view {
             return self.update(view, reply).await;
         }
@@ -287,7 +294,10 @@ impl Dispatcher {
             message["thread_ts"] = json!(thread);
         }
         let Filled { speaker, address, response_url, .. } = filled.clone();
-        self.deliver(&Asker { speaker, address, response_url: Some(response_url) }, message).await
+        let asker = Asker { speaker, address, response_url: Some(response_url) };
+        self.deliver(&asker, message).await?;
+        self.follow_up(asker, reply.audience, reply.pictures.clone().into());
+        Ok(())
     }
 
     /// Writes down what came in; `None` when it was known already.
@@ -333,20 +343,24 @@ impl Dispatcher {
 }
 
 impl Answers for Dispatcher {
-    async fn answer(&self, delivery: &Delivery) -> anyhow::Result<()> {
+    async fn answer(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<()> {
         let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
         match errand {
             Errand::Said(invocation) => {
-                let address = invocation.address.clone();
-                let message = outbound::message(&self.app.answer(Way::Message, invocation).await)?;
+                let Invocation { speaker, address, .. } = invocation.clone();
+                let reply = self.app.answer(Way::Message, invocation).await;
+                let message = outbound::message(&reply)?;
                 let thread = address.thread.as_deref();
                 self.api.post_message(&address.channel_id, thread, &message).await?;
+                // A message is seen by everybody, whoever its command is for.
+                let asker = Asker { speaker, address, response_url: None };
+                self.follow_up(asker, Audience::Channel, reply.pictures.into());
             }
             Errand::Clicked { click, response_url, replaces } => {
                 let Click { speaker, address, .. } = click.clone();
-                let mut message =
-                    outbound::message(&self.app.answer(Way::Button, click.into()).await)?;
+                let reply = self.app.answer(Way::Button, click.into()).await;
+                let mut message = outbound::message(&reply)?;
                 message["response_type"] = json!("ephemeral");
                 message["replace_original"] = json!(replaces);
                 if let Some(thread) = &address.thread {
@@ -354,6 +368,7 @@ impl Answers for Dispatcher {
                 }
                 let asker = Asker { speaker, address, response_url: Some(response_url) };
                 self.deliver(&asker, message).await?;
+                self.follow_up(asker, Audience::Asker, reply.pictures.into());
             }
             Errand::Filled(filled) => self.send_filled(&filled, &self.fill(&filled).await).await?,
             Errand::Pointed { pointing, response_url } => {

@@ -5,6 +5,7 @@
 pub mod dependents;
 pub mod details;
 pub mod find;
+pub mod graph;
 pub mod help;
 pub mod history;
 pub mod link;
@@ -40,6 +41,7 @@ pub enum BuiltIn {
     List,
     Dependents,
     Dependencies,
+    Graph,
     Path,
     History,
     Problems,
@@ -48,7 +50,7 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
-    pub const ALL: [BuiltIn; 12] = [
+    pub const ALL: [BuiltIn; 13] = [
         BuiltIn::Help,
         BuiltIn::Owner,
         BuiltIn::Show,
@@ -56,6 +58,7 @@ impl BuiltIn {
         BuiltIn::List,
         BuiltIn::Dependents,
         BuiltIn::Dependencies,
+        BuiltIn::Graph,
         BuiltIn::Path,
         BuiltIn::History,
         BuiltIn::Problems,
@@ -72,6 +75,7 @@ impl BuiltIn {
             BuiltIn::List => "list",
             BuiltIn::Dependents => "dependents",
             BuiltIn::Dependencies => "dependencies",
+            BuiltIn::Graph => "graph",
             BuiltIn::Path => "path",
             BuiltIn::History => "history",
             BuiltIn::Problems => "problems",
@@ -87,6 +91,7 @@ impl BuiltIn {
             | BuiltIn::Show
             | BuiltIn::Dependents
             | BuiltIn::Dependencies
+            | BuiltIn::Graph
             | BuiltIn::History => &["entity"],
             BuiltIn::Find => &["words"],
             BuiltIn::Path => &["from", "to"],

@@ -10,9 +10,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
 use reqwest::Certificate;
 use reqwest::dns::Resolve;
+use reqwest::multipart::{Form, Part};
 use url::Url;
 
 mod guard;
@@ -160,6 +163,51 @@ impl Client {
         let (url, reach) = self.judge(url)?;
         let headers = header_map(&url, headers)?;
         let request = self.connections(reach)?.request(method, url.clone()).json(body);
+        let request = request.headers(headers);
+        within(&url, POST_SECONDS_MAX, exchange(&url, request, POST_ANSWER_BYTES_MAX)).await
+    }
+
+    /// `body`, of the media type `kind`, sent to `url` with nothing that says who sends it; times and limits of
+    /// [`Client::post_json`].
+    ///
+    /// # Errors
+    /// As [`Client::post_json`].
+    pub async fn post_bytes(
+        &self,
+        url: &str,
+        kind: &'static str,
+        body: Bytes,
+    ) -> Result<Answer, HttpError> {
+        let (url, reach) = self.judge(url)?;
+        let request = self.connections(reach)?.post(url.clone()).body(body);
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static(kind));
+        within(&url, POST_SECONDS_MAX, exchange(&url, request, POST_ANSWER_BYTES_MAX)).await
+    }
+
+    /// `body` as the part `payload_json` of a form, and `files` (name of the part, name of the file, media type, bytes)
+    /// as its others; times and limits of [`Client::post_json`].
+    ///
+    /// # Errors
+    /// As [`Client::post_json`].
+    pub async fn send_with_files(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: String,
+        files: Vec<(String, String, &'static str, Bytes)>,
+    ) -> Result<Answer, HttpError> {
+        let (url, reach) = self.judge(url)?;
+        let broken = |error: reqwest::Error| failure(&url, &error);
+        let payload = Part::text(body).mime_str("application/json").map_err(broken)?;
+        let mut form = Form::new().part("payload_json", payload);
+        for (part, name, kind, bytes) in files {
+            let length = bytes.len() as u64;
+            let file = Part::stream_with_length(bytes, length).file_name(name);
+            form = form.part(part, file.mime_str(kind).map_err(broken)?);
+        }
+        let headers = header_map(&url, headers)?;
+        let request = self.connections(reach)?.request(method, url.clone()).multipart(form);
         let request = request.headers(headers);
         within(&url, POST_SECONDS_MAX, exchange(&url, request, POST_ANSWER_BYTES_MAX)).await
     }

@@ -1,0 +1,87 @@
+//! Pictures follow the words that say the same, so that nobody waits for one, and one that fails takes nothing away.
+//!
+//! A file in Slack is shared with a channel or with a person, and never with one person in a channel. So a picture goes
+//! where its answer can be read by no more people than before: to the channel of an answer that everybody there sees,
+//! to the direct messages of whoever alone sees the answer.
+
+use std::sync::Arc;
+
+use super::{Asker, Dispatcher};
+use crate::chat::slack::client::SlackError;
+use crate::chat::slack::outbound;
+use crate::conversation::{Audience, Picture, Reply, Untrusted};
+
+impl Dispatcher {
+    /// Has `pictures` follow the answer to `asker`, in the background.
+    pub(super) fn follow_up(
+        self: &Arc<Self>,
+        asker: Asker,
+        audience: Audience,
+        pictures: Arc<[Picture]>,
+    ) {
+        if pictures.is_empty() {
+            return;
+        }
+        let slack = self.clone();
+        self.tasks.spawn(async move { slack.send_pictures(&asker, audience, &pictures).await });
+    }
+
+    /// Sends `pictures` to who sees the answer, or tells `asker` why there is none.
+    pub(super) async fn send_pictures(
+        &self,
+        asker: &Asker,
+        audience: Audience,
+        pictures: &[Picture],
+    ) {
+        for picture in pictures {
+            let Err(error) = self.share(asker, audience, picture).await else { continue };
+            tracing::warn!(error = error.to_string(), "could not send a picture");
+            let told = match outbound::message(&Reply::markdown(why_missing(&error))) {
+                Ok(message) => self.deliver(asker, message).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "could not say why a picture is missing"
+                );
+            }
+        }
+    }
+
+    async fn share(
+        &self,
+        asker: &Asker,
+        audience: Audience,
+        picture: &Picture,
+    ) -> Result<(), SlackError> {
+        let Asker { speaker, address, .. } = asker;
+        if audience == Audience::Channel {
+            let thread = address.thread.as_deref();
+            match self.api.share_picture(&address.channel_id, thread, picture).await {
+                // The bot is not in the channel: it sends the picture to the person alone.
+                Err(SlackError::Channel { .. }) => {}
+                shared => return shared,
+            }
+        }
+        self.api.share_picture(&speaker.user_id, None, picture).await
+    }
+}
+
+/// What whoever asked reads in the place of a picture, and what mends it.
+fn why_missing(error: &SlackError) -> String {
+    match error {
+        SlackError::Token { code } if code == "missing_scope" => {
+            "_The picture is missing: this app may not send files. Whoever manages it adds the scope_ `files:write` \
+             _and installs it anew in this workspace._"
+                .into()
+        }
+        SlackError::Channel { .. } => "_The picture is missing: this app can send it neither to this channel nor to \
+             you. Invite it with_ `/invite @idp` _and ask again._"
+            .into(),
+        error => {
+            let why = Untrusted::from(error.to_string().as_str()).to_markdown();
+            format!("_The picture is missing: {why}. Ask again in a minute._")
+        }
+    }
+}
