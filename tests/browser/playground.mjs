@@ -74,6 +74,17 @@ for (const platform of ["slack", "discord"]) {
 }
 await picture("2-dependents");
 
+// A picture, with what it shows in words, on both.
+for (const platform of ["slack", "discord"]) {
+  await write(platform, "/idp graph payment-api");
+  await says(platform, "depend on it");
+  const image = pane(platform).locator(".message.bot:visible img").last();
+  await image.waitFor();
+  await page.waitForFunction((it) => it.complete && it.naturalWidth > 0, await image.elementHandle());
+  assert.match(await image.getAttribute("alt"), /Checkout needs/);
+}
+await picture("3-graph");
+
 // A refusal offers what was meant.
 for (const platform of ["slack", "discord"]) {
   await write(platform, "/idp who owns chekout?");
@@ -96,7 +107,7 @@ const choose = async (field, typed, choice) => {
 };
 await choose("from", "web-sh", /web-shop/);
 await choose("to", "ledger", /ledger/);
-await picture("3-slack-form");
+await picture("4-slack-form");
 await form.getByRole("button", { name: "Ask" }).click();
 await form.waitFor({ state: "detached" });
 await says("slack", /Ledger/i);
@@ -104,7 +115,7 @@ await says("slack", /Ledger/i);
 // Discord: a type-ahead in the command, and a form.
 await page.locator("#discord-text").fill("/idp owner paym");
 await pane("discord").getByRole("option", { name: /payment/i }).first().waitFor();
-await picture("4-discord-type-ahead");
+await picture("5-discord-type-ahead");
 await page.locator("#discord-text").press("ArrowDown");
 await page.locator("#discord-text").press("Enter");
 assert.match(await page.locator("#discord-text").inputValue(), /^\/idp owner "?payment/i);
@@ -116,7 +127,7 @@ await (await says("discord", "Fill in")).getByRole("button", { name: "Fill in" }
 await form.waitFor();
 await form.getByLabel("from").fill("web-shop");
 await form.getByLabel("to").fill("ledger");
-await picture("5-discord-form");
+await picture("6-discord-form");
 await form.getByRole("button", { name: "Submit" }).click();
 await form.waitFor({ state: "detached" });
 await says("discord", /Ledger/i);
@@ -133,7 +144,7 @@ for (const platform of ["slack", "discord"]) {
   await write(platform, "/idp whoami");
   await says(platform, (await page.getByLabel("Person").locator("option:checked").innerText()).trim());
 }
-await picture("6-whoami");
+await picture("7-whoami");
 
 // An author saves a command file, and the answer changes on the page.
 const file = join(portal, "commands", "greeting.yaml");
@@ -147,15 +158,15 @@ for (const text of ["Good morning", "Good evening"]) {
   for (const platform of ["slack", "discord"]) await says(platform, text);
 }
 assert.equal(await page.getByText("Good morning").count(), 0, "the new answer stands in the place of the old one");
-await picture("7-preview");
+await picture("8-preview");
 await rm(file);
 
 // On a phone nothing is cut off.
 await page.setViewportSize({ width: 390, height: 844 });
 const width = await page.evaluate(() => document.documentElement.scrollWidth);
 assert.ok(width <= 390, `the page is ${width} wide`);
-await picture("8-phone");
+await picture("9-phone");
 
 assert.deepEqual(wrong, []);
 await browser.close();
-console.log(`REL PLAYGROUND 8 pictures, 0 errors on the page`);
+console.log(`REL PLAYGROUND 9 pictures, 0 errors on the page`);

@@ -10,9 +10,10 @@
 mod company;
 mod platforms;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -37,6 +38,8 @@ use crate::config::Config;
 
 pub use company::links;
 
+use platforms::File;
+
 /// So many calls of the bot wait for a page that is slow.
 const CALLS_AHEAD: usize = 256;
 
@@ -58,6 +61,8 @@ pub struct Playground {
     secret: SecretString,
     slack: SigningSecret,
     discord: SigningKey,
+    /// What the bot uploads to Slack and has not shared yet, the latest last.
+    files: Mutex<VecDeque<File>>,
     /// What the bot called: `{"platform", "method", "path", "body"}`.
     calls: broadcast::Sender<Value>,
 }
@@ -85,6 +90,7 @@ impl Playground {
             slack: SigningSecret::new(&secret)?,
             secret,
             discord: SigningKey::from_bytes(&rand::random()),
+            files: Mutex::default(),
             calls: broadcast::Sender::new(CALLS_AHEAD),
         })
     }
@@ -125,7 +131,8 @@ impl Playground {
             .route("/company", get(company::company))
             .route("/events", get(events))
             .route("/slack/{way}", post(platforms::slack))
-            .route("/slack/api/{method}", post(platforms::slack_api))
+            .route("/slack/api/{method}", get(platforms::slack_asked).post(platforms::slack_api))
+            .route("/slack/upload/{id}", post(platforms::slack_upload))
             .route("/slack/respond/{id}", post(platforms::slack_respond))
             .route("/discord/interactions", post(platforms::discord))
             .route("/discord/api/{*path}", any(platforms::discord_api))

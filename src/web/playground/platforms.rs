@@ -1,12 +1,15 @@
 //! Both platforms' sides of the wire: signing what the page sends, and answering what the bot calls.
 
+use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Multipart, Path, Query, State};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use ed25519_dalek::Signer;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -64,6 +67,67 @@ async fn hand_over(
     }
 }
 
+/// A file that the bot uploads.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    id: String,
+    alt: String,
+    bytes: Bytes,
+}
+
+/// So many files may be on their way: what was begun earlier and never shared is forgotten.
+const FILES_MAX: usize = 16;
+
+/// What the bot asks Slack's Web API by GET: where to upload a file.
+pub(super) async fn slack_asked(
+    State(here): State<Here>,
+    Path((_, method)): Path<(String, String)>,
+    Query(mut given): Query<HashMap<String, String>>,
+) -> Json<Value> {
+    if method != "files.getUploadURLExternal" {
+        return Json(json!({ "ok": false, "error": "unknown_method" }));
+    }
+    let id = format!("F{}", hex::encode_upper(rand::random::<[u8; 8]>()));
+    let alt = given.remove("alt_txt").unwrap_or_default();
+    let url = format!("{}slack/upload/{id}", here.playground.url());
+    let mut files = here.playground.files.lock().unwrap_or_else(PoisonError::into_inner);
+    files.push_back(File { id: id.clone(), alt, bytes: Bytes::new() });
+    if files.len() > FILES_MAX {
+        files.pop_front();
+    }
+    Json(json!({ "ok": true, "upload_url": url, "file_id": id }))
+}
+
+/// The bytes of a file.
+pub(super) async fn slack_upload(
+    State(here): State<Here>,
+    Path((_, id)): Path<(String, String)>,
+    bytes: Bytes,
+) -> StatusCode {
+    let mut files = here.playground.files.lock().unwrap_or_else(PoisonError::into_inner);
+    match files.iter_mut().find(|file| file.id == id) {
+        Some(file) => {
+            file.bytes = bytes;
+            StatusCode::OK
+        }
+        None => StatusCode::NOT_FOUND,
+    }
+}
+
+/// The file that is shared by `asked`, as the page shows it; `None` where it was never uploaded.
+fn shared(here: &Here, asked: &Value) -> Option<Value> {
+    let asked = &asked["files"][0];
+    let mut files = here.playground.files.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = files.iter().position(|file| asked["id"] == file.id.as_str())?;
+    let file = files.remove(place)?;
+    Some(json!({ "title": asked["title"], "alt": file.alt, "url": data_url(&file.bytes) }))
+}
+
+/// A picture in an address, so that the page need not ask for it.
+fn data_url(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
+}
+
 /// Slack's Web API: the page shows what is posted and opened, and nothing can go wrong.
 pub(super) async fn slack_api(
     State(here): State<Here>,
@@ -77,11 +141,18 @@ pub(super) async fn slack_api(
         "chat.postMessage" | "chat.postEphemeral" => {
             json!({ "ok": true, "channel": body["channel"], "ts": timestamp() })
         }
+        "files.completeUploadExternal" => match shared(&here, &body) {
+            Some(file) => json!({ "ok": true, "ts": timestamp(), "files": [file] }),
+            None => return Json(json!({ "ok": false, "error": "file_not_found" })),
+        },
         "views.open" => json!({ "ok": true, "view": { "id": "V0PLAYGROUND" } }),
         _ => return Json(json!({ "ok": false, "error": "unknown_method" })),
     };
     let mut call = body;
     call["ts"] = said["ts"].clone();
+    if let Some(files) = said.get("files") {
+        call["files"] = files.clone();
+    }
     here.playground.tell("slack", &method, "", call);
     Json(said)
 }
@@ -101,11 +172,43 @@ pub(super) async fn discord_api(
     State(here): State<Here>,
     Path((_, path)): Path<(String, String)>,
     method: Method,
-    body: Bytes,
+    request: Request<Body>,
 ) -> Response {
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
     here.playground.tell("discord", method.as_str(), &path, body.clone());
     Json(body).into_response()
+}
+
+/// What the bot says in `request`, be it in a form with files; each of its attachments has the address of its file then.
+///
+/// Source: <https://docs.discord.com/developers/reference#uploading-files>
+async fn read(request: Request<Body>) -> Result<Value, Response> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("multipart/form-data")) {
+        let body = Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
+        return Ok(serde_json::from_slice(&body).unwrap_or(Value::Null));
+    }
+    let form = Multipart::from_request(request, &()).await;
+    let mut form = form.map_err(IntoResponse::into_response)?;
+    let (mut body, mut files) = (Value::Null, Vec::new());
+    while let Some(part) = form.next_field().await.map_err(IntoResponse::into_response)? {
+        let name = part.name().unwrap_or_default().to_string();
+        let bytes = part.bytes().await.map_err(IntoResponse::into_response)?;
+        match name.as_str() {
+            "payload_json" => body = serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            _ => files.push((name, data_url(&bytes))),
+        }
+    }
+    for attachment in body["attachments"].as_array_mut().into_iter().flatten() {
+        let part = format!("files[{}]", attachment["id"].as_str().unwrap_or_default());
+        if let Some((_, url)) = files.iter().find(|(name, _)| *name == part) {
+            attachment["url"] = url.as_str().into();
+        }
+    }
+    Ok(body)
 }
 
 /// A message's time as Slack writes it, which is its name in its channel.

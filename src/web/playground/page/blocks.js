@@ -11,7 +11,7 @@ function show(block, act) {
   switch (block.type) {
     case "header": return el("p", { class: "heading", role: "heading", "aria-level": "3" }, text(block.text));
     case "divider": return el("hr");
-    case "image": return el("img", { src: block.image_url, alt: block.alt_text });
+    case "image": return el("figure", {}, block.title && el("figcaption", {}, text(block.title)), el("img", { src: block.image_url, alt: block.alt_text }));
     case "section": return el("div", { class: "section" },
       el("div", {}, block.text && text(block.text), block.fields && el("div", { class: "fields" }, ...block.fields.map((it) => el("div", {}, text(it))))),
       block.accessory && el("div", { class: "actions" }, element(block.accessory, block, act)));

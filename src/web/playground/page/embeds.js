@@ -9,10 +9,16 @@ export function embeds(message, act) {
       embed.title && el("p", { class: "heading", role: "heading", "aria-level": "3" }, ...inline(embed.title)),
       embed.description && el("div", {}, ...markdown(embed.description)),
       ...(embed.fields ?? []).map((it) => el("div", {}, el("b", {}, ...inline(it.name)), el("div", {}, ...markdown(it.value)))),
-      embed.image && el("img", { src: embed.image.url, alt: "" }),
+      embed.image && image(embed.image.url, message.attachments ?? []),
       embed.footer && el("footer", {}, embed.footer.text))),
     ...(message.components ?? []).map((row) => el("div", { class: "actions" }, ...row.components.map((it) => button(it, act)))),
   ];
+}
+
+/** The picture at `url`, which may be a file of the message's own: its description is read in its place. */
+function image(url, attachments) {
+  const file = attachments.find((it) => url === `attachment://${it.filename}`);
+  return el("img", { src: file?.url ?? url, alt: file?.description ?? "" });
 }
 
 function button(it, act) {

@@ -4,6 +4,7 @@ import { el, modal, typeAhead } from "./dom.js";
 import { Pane, send } from "./pane.js";
 
 const ONLY_YOU = "Only visible to you";
+const IN_DIRECT = "In your direct messages";
 const DIRECT = "Direct message to idp";
 
 export class Slack extends Pane {
@@ -121,6 +122,7 @@ export class Slack extends Pane {
   /** What the bot called of its own accord. */
   called({ method, path, body }) {
     if (method === "views.open") return this.open(body.view);
+    if (method === "files.completeUploadExternal") return this.share(body);
     if (method === "response_url") {
       const { message } = this.asked.get(path) ?? {};
       if (body.replace_original && message) return this.edit(message, this.body(body, message), "(edited)");
@@ -129,10 +131,16 @@ export class Slack extends Pane {
     this.show({ ...body, response_type: method === "chat.postEphemeral" ? "ephemeral" : "in_channel" });
   }
 
+  /** A file that was shared: with a channel, or with a person, who finds it among the direct messages. */
+  share({ channels, thread_ts, ts, files }) {
+    const blocks = files.map((it) => ({ type: "image", title: { type: "plain_text", text: it.title }, image_url: it.url, alt_text: it.alt }));
+    this.show({ response_type: "in_channel", mark: channels.startsWith("U") && IN_DIRECT, thread_ts, ts, blocks });
+  }
+
   show(said) {
     const isEphemeral = said.response_type !== "in_channel";
     const under = this.messages.get(said.thread_ts);
-    const message = this.add({ from: "idp", isBot: true, mark: isEphemeral && ONLY_YOU, body: [], under });
+    const message = this.add({ from: "idp", isBot: true, mark: said.mark || (isEphemeral && ONLY_YOU), body: [], under });
     message.ts = said.ts ?? this.ts();
     message.isEphemeral = isEphemeral;
     this.messages.set(message.ts, message);
