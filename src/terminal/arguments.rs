@@ -64,6 +64,9 @@ pub struct Ask {
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
     pub format: AnswerFormat,
+    /// Write the picture of the answer, a PNG, to this file
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
     /// A command or a question: owner payment-api
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
@@ -256,7 +259,7 @@ fn options_first(typed: Vec<OsString>) -> Vec<OsString> {
     [typed[..=ask].to_vec(), options, words].concat()
 }
 
-const OPTIONS_OF_ASK: [&str; 3] = ["--portal", "--as", "--format"];
+const OPTIONS_OF_ASK: [&str; 4] = ["--portal", "--as", "--format", "--picture"];
 
 #[cfg(test)]
 mod tests {

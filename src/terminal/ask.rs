@@ -1,7 +1,9 @@
 //! `idp ask`: one question, one answer.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::arguments::{AnswerFormat, Ask};
@@ -33,7 +35,20 @@ pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<Exi
     let reply = running.app.answer(Way::Command, typed(&words(&ask.words), asker.as_ref())).await;
     running.close().await?;
     print(ask.format, &reply)?;
+    if let Some(file) = &ask.picture {
+        write_picture(file, &reply)?;
+    }
     Ok(if reply.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the picture of `reply` to `file`; a refusal has said already why there is none.
+fn write_picture(file: &Path, reply: &Reply) -> anyhow::Result<()> {
+    match reply.pictures.first() {
+        Some(picture) => std::fs::write(file, &picture.png)
+            .with_context(|| format!("could not write the picture to {}", file.display())),
+        None if reply.refusal.is_some() => Ok(()),
+        None => anyhow::bail!("this answer has no picture; `idp ask graph payment-api` has one"),
+    }
 }
 
 fn print(format: AnswerFormat, reply: &Reply) -> anyhow::Result<()> {

@@ -30,7 +30,13 @@ pub fn for_standard_output(reply: &Reply) -> String {
 /// gets through.
 pub fn render(reply: &Reply, columns: u16, styled: bool) -> String {
     let look = Look { columns, styled };
-    look.blocks(&markdown::read(&reply.markdown)) + "\n"
+    let mut shown = look.blocks(&markdown::read(&reply.markdown)) + "\n";
+    for picture in &reply.pictures {
+        let line =
+            format!("Picture: {}; `idp ask --picture FILE …` writes it.", visible(&picture.title));
+        shown.push_str(&format!("\n{}\n", look.marked(FAINT, &line)));
+    }
+    shown
 }
 
 /// How the terminal is.
