@@ -43,8 +43,8 @@ pub async fn measure(generated: &Generated, figures: &mut Figures) -> Imported {
     generated.write(&catalog);
     let portal = data.path().join("portal");
     std::fs::create_dir_all(&portal).unwrap();
-    let settings =
-        "organisation: Acme\naccess: {strangers: read}\nsources:\n  - path: ../descriptors\n";
+    let settings = "organisation: Acme\naccess: {strangers: read}\ndiscord: {guild_ids: [\"700000000000000001\"]}\n\
+         sources:\n  - path: ../descriptors\n";
     std::fs::write(portal.join("idp.yaml"), settings).unwrap();
     let per_s = |seconds: f64| generated.len() as f64 / seconds;
 

@@ -2,12 +2,13 @@
 //!
 //! `cargo bench -- --entities 1000000 --seconds 10` asks for others; `--only snapshot` for one part.
 //!
-//! | part       | what is measured                                                        |
-//! |------------|-------------------------------------------------------------------------|
-//! | [`snapshot`] | the catalog in memory, without any door                                |
-//! | [`import`]   | descriptors on disk into Postgres, beside COPY into the same tables     |
-//! | [`serve`]    | signed Slack commands over HTTP to `idp serve`, a process of its own     |
-//! | [`control`]  | the same client on a bare route; pgbench on the same server             |
+//! | part          | what is measured                                                       |
+//! |---------------|------------------------------------------------------------------------|
+//! | [`snapshot`]  | the catalog in memory, without any door                                |
+//! | [`import`]    | descriptors on disk into Postgres, beside COPY into the same tables    |
+//! | [`serve`]     | signed Slack commands over HTTP to `idp serve`, a process of its own   |
+//! | [`platforms`] | the same process, connected to both platforms by WebSockets            |
+//! | [`control`]   | the same client on a bare route; pgbench on the same server            |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a figure that cannot be had ends it")]
 
@@ -16,6 +17,7 @@ mod figure;
 mod generated;
 mod import;
 mod load;
+mod platforms;
 mod process;
 mod serve;
 mod snapshot;
@@ -54,6 +56,7 @@ enum Part {
     Snapshot,
     Import,
     Serve,
+    Platforms,
     Control,
 }
 
@@ -73,10 +76,14 @@ async fn main() {
         if wants(Part::Snapshot) {
             snapshot::measure(&generated, &mut figures);
         }
-        if wants(Part::Import) || wants(Part::Serve) || wants(Part::Control) {
+        let of_database = [Part::Import, Part::Serve, Part::Platforms, Part::Control];
+        if of_database.into_iter().any(wants) {
             let imported = import::measure(&generated, &mut figures).await;
             if wants(Part::Serve) {
                 serve::measure(&generated, &imported, duration, &mut figures).await;
+            }
+            if wants(Part::Platforms) {
+                platforms::measure(&generated, &imported, &mut figures).await;
             }
             if wants(Part::Control) {
                 control::measure(&generated, &imported, duration, &mut figures).await;
