@@ -17,6 +17,7 @@
 //!   checkout: component:default/checkout-web
 //! slack:
 //!   team_id: T0123456789         # requests of other workspaces are refused
+//!   app_id: A0123456789          # and those that are meant for other apps
 //! discord:
 //!   guild_ids: ["1234567890"]    # the servers whose requests are answered; without it: none
 //!   gateway: true                # heard over the gateway, be there a public key or not
@@ -85,6 +86,8 @@ pub struct Settings {
 pub struct SlackSettings {
     /// The workspace; requests of another are refused. `None`: the one of the bot's token.
     pub team_id: Option<String>,
+    /// The app; requests for another are refused. `None`: the signature alone tells apps apart.
+    pub app_id: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -407,14 +410,23 @@ fn slack(outer: &mut Fields) -> SlackSettings {
     let Some(mut fields) = Fields::of(node, "slack", outer.file, outer.problems) else {
         return slack;
     };
+    let is_plain = |id: &str| id.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit());
     if let Some((team_id, at)) = fields.text("team_id") {
-        let plain = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit();
-        if team_id.starts_with(['T', 'E']) && team_id.chars().all(plain) {
+        if team_id.starts_with(['T', 'E']) && is_plain(&team_id) {
             slack.team_id = Some(team_id);
         } else {
             let message = "`team_id` is not the id of a Slack workspace.";
             let hint = "It starts with `T` and stands in the address of Slack in a browser.";
             fields.problem(at, "team-id", message, hint);
+        }
+    }
+    if let Some((app_id, at)) = fields.text("app_id") {
+        if app_id.starts_with('A') && is_plain(&app_id) {
+            slack.app_id = Some(app_id);
+        } else {
+            let message = "`app_id` is not the id of a Slack app.";
+            let hint = "It starts with `A` and stands under \"App Credentials\" at https://api.slack.com/apps.";
+            fields.problem(at, "app-id", message, hint);
         }
     }
     fields.refuse_unknown();

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::Web;
 use super::signed::{self, Headers, Rejection};
 use crate::chat::slack::dispatcher::Dispatcher;
-use crate::chat::slack::inbound::{self, Inbound};
+use crate::chat::slack::inbound::{self, Inbound, Us};
 use crate::chat::slack::signature::SigningSecret;
 
 /// What Slack's routes need.
@@ -41,7 +41,7 @@ impl Slack {
 
 /// `/idp …`
 pub async fn command(State(web): State<Web>, request: Request) -> Response {
-    answer(web, request, |body, _| inbound::slash_command(body)).await
+    answer(web, request, inbound::slash_command).await
 }
 
 /// A mention, a direct message, or Slack trying the address out.
@@ -51,19 +51,19 @@ pub async fn event(State(web): State<Web>, request: Request) -> Response {
 
 /// A click.
 pub async fn interaction(State(web): State<Web>, request: Request) -> Response {
-    answer(web, request, |body, _| inbound::interaction(body)).await
+    answer(web, request, inbound::interaction).await
 }
 
-/// The answer to `request`, whose body `read` understands; it is told who the bot is.
+/// The answer to `request`, whose body `read` understands; it is told who we are.
 async fn answer(
     web: Web,
     request: Request,
-    read: fn(&[u8], Option<&str>) -> Option<Inbound>,
+    read: fn(&[u8], &Us<'_>) -> Option<Inbound>,
 ) -> Response {
     let answered = async {
         let slack = web.slack.ok_or(Rejection::Off)?;
         let body = slack.genuine(request).await?;
-        let heard = read(&body, slack.dispatcher.bot_user_id()).ok_or(Rejection::Malformed)?;
+        let heard = read(&body, &slack.dispatcher.us()).ok_or(Rejection::Malformed)?;
         let said = slack.dispatcher.hear(heard).await?;
         Ok(signed::json(said))
     };

@@ -12,7 +12,7 @@ use idp::access::{Authority, Link, Reach, Terms};
 use idp::app::shortcut::SHORTCUT;
 use idp::catalog::EntityRef;
 use idp::chat::discord::inbound as discord_inbound;
-use idp::chat::slack::inbound;
+use idp::chat::slack::inbound::{self, Us};
 use idp::chat::slack::shortcut::CALLBACK_ID;
 use idp::conversation::{Platform, Speaker, Way};
 use idp::terminal::ask::typed;
@@ -246,7 +246,7 @@ async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
                 "team_id": TEAM, "user_id": slack, "channel_id": "C0NOBODY", "command": "/idp",
                 "text": words, "response_url": response_url,
             });
-            let heard = inbound::slash_command_of(&payload).unwrap();
+            let heard = inbound::slash_command_of(&payload, &Us::default()).unwrap();
             let answer = world.dispatcher.hear(heard).await.unwrap();
             judged(&String::from_utf8_lossy(&answer), whoami)
         }

@@ -13,7 +13,7 @@ use idp::access::{Authority, Reach, Terms};
 use idp::catalog::EntityRef;
 use idp::chat::ANSWER_WITHIN;
 use idp::chat::discord::inbound::{self as discord_inbound, Wish};
-use idp::chat::slack::inbound::{self, Errand, Inbound};
+use idp::chat::slack::inbound::{self, Errand, Inbound, Us};
 use idp::conversation::{Click, Invocation, Platform, Reply, Speaker, Way};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -134,7 +134,7 @@ async fn fills(
 
 /// Whether the forged `payload` brought its maker anything.
 async fn slack_tells(world: &World, payload: &Value) -> bool {
-    match inbound::interaction_of(payload) {
+    match inbound::interaction_of(payload, &Us::default()) {
         Inbound::Errand(envelope) | Inbound::Filled(envelope) => match envelope.errand {
             Errand::Clicked { click, .. } => answers(world, Way::Button, click.into()).await,
             Errand::Filled(it) => {

@@ -69,5 +69,6 @@ mod slack_judge;
 mod slack_limits;
 mod slack_signature;
 mod slack_socket;
+mod tenants;
 mod waiting;
 mod world;

@@ -61,7 +61,7 @@ async fn an_address_that_is_used_up_is_gone() {
 async fn the_bot_knows_its_workspace_and_its_own_name() {
     let said = json!({"ok": true, "team_id": "T1", "user_id": "U1", "bot_id": "B1", "url": "https://acme.slack.com/"});
     let slack = Slack::answering(vec![ok(said)]).await;
-    let identity = Identity { team_id: "T1".into(), bot_user_id: "U1".into() };
+    let identity = Identity { team_id: "T1".into(), bot_user_id: "U1".into(), enterprise_id: None };
     assert_eq!(slack.api().auth_test().await, Ok(identity));
 }
 

@@ -38,6 +38,8 @@ use idp::commands::CommandSet;
 
 pub const SECRET: &str = "0d7f4bb1a9c34e5f8a2b6c1d9e3f7a50";
 pub const TEAM: &str = "T0ACME";
+/// The organisation that the workspace belongs to, where it does.
+pub const ENTERPRISE: &str = "E0ACME";
 pub const BOT: &str = "U0BOT";
 
 /// How long a test waits for what must come.
@@ -298,6 +300,8 @@ pub struct Moods {
     pub urls_are_gone: AtomicBool,
     /// The bot is in no channel; a try to post there is heard as `/outside`.
     pub is_outside: AtomicBool,
+    /// The organisation that `auth.test` tells; null where there is none.
+    pub enterprise: std::sync::Mutex<Value>,
     /// Headers of the answer to `auth.test`: the scopes that it tells, the time that it is there.
     pub scopes: std::sync::Mutex<String>,
     pub date: std::sync::Mutex<Option<String>>,
@@ -359,7 +363,10 @@ async fn answer(
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let path = uri.path().to_string();
     if path == "/api/auth.test" {
-        let said = json!({ "ok": true, "team_id": TEAM, "user_id": BOT }).to_string();
+        let enterprise = moods.enterprise.lock().unwrap().clone();
+        let said =
+            json!({ "ok": true, "team_id": TEAM, "user_id": BOT, "enterprise_id": enterprise });
+        let said = said.to_string();
         let scopes = moods.scopes.lock().unwrap().clone();
         let mut answer = ([("x-oauth-scopes", scopes)], said).into_response();
         if let Some(date) = &*moods.date.lock().unwrap() {

@@ -51,6 +51,9 @@ pub struct Identity {
     /// What people mention.
     #[serde(rename = "user_id")]
     pub bot_user_id: String,
+    /// The organisation of the workspace; `None` where it has none.
+    #[serde(default)]
+    pub enterprise_id: Option<String>,
 }
 
 /// The bot's token, as Slack sees it.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Identity, SlackApi, SlackError};
-use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, SlashCommand};
+use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, SlashCommand, Us};
 use super::modal::{self, Origin};
 use super::outbound::{self, Message};
 use crate::app::App;
@@ -76,9 +76,14 @@ impl Dispatcher {
         Dispatcher { answer_within, ..self }
     }
 
-    /// The bot as people mention it; `None` until Slack has told.
-    pub fn bot_user_id(&self) -> Option<&str> {
-        self.identity.get().map(|identity| identity.bot_user_id.as_str())
+    /// What the settings say of us, and what Slack has told.
+    pub fn us(&self) -> Us<'_> {
+        let identity = self.identity.get();
+        Us {
+            bot_user_id: identity.map(|it| it.bot_user_id.as_str()),
+            enterprise_id: identity.and_then(|it| it.enterprise_id.as_deref()),
+            app_id: self.app.settings.load().slack.app_id.clone(),
+        }
     }
 
     /// Learns whose the token is, and answers what other processes took and left, until `stop`.
@@ -127,7 +132,12 @@ impl Dispatcher {
     /// # Errors
     /// [`Rejection`]
     pub async fn hear(self: &Arc<Self>, heard: Inbound) -> Result<Bytes, Rejection> {
-        if heard.tenant().is_some_and(|tenant| !self.serves(tenant)) {
+        let tenant = heard.tenant();
+        if heard == Inbound::Strange || tenant.is_some_and(|tenant| !self.serves(tenant)) {
+            tracing::warn!(
+                tenant,
+                "Slack speaks for a workspace, organisation or app that is not ours"
+            );
             return Err(Rejection::Stranger);
         }
         match heard {
@@ -159,7 +169,7 @@ impl Dispatcher {
             }
             Inbound::Typing(query) => Ok(body(modal::options(&self.app.suggestions(&query)))),
             Inbound::Filled(envelope) => self.submit(*envelope).await,
-            Inbound::Ignored => Ok(nothing()),
+            Inbound::Ignored | Inbound::Strange => Ok(nothing()),
         }
     }
 

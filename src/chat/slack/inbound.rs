@@ -49,13 +49,35 @@ pub enum Inbound {
     Filled(Box<Envelope>),
     /// Of bots, of ourselves, edited, joined, or of a kind that does not concern us.
     Ignored,
+    /// Meant for another app, or of another organisation.
+    Strange,
+}
+
+/// What is known of ourselves. What is not known is not compared.
+#[derive(Debug, Clone, Default)]
+pub struct Us<'a> {
+    /// The bot as people mention it.
+    pub bot_user_id: Option<&'a str>,
+    /// The organisation that the workspace belongs to.
+    pub enterprise_id: Option<&'a str>,
+    pub app_id: Option<String>,
+}
+
+impl Us<'_> {
+    /// Whether we are meant by what names this app, which Slack always does, and this organisation, which it
+    /// does where there is one.
+    fn are_meant(&self, app_id: &str, enterprise_id: &str) -> bool {
+        let is_ours = self.enterprise_id.is_none_or(|ours| ours == enterprise_id);
+        self.app_id.as_ref().is_none_or(|ours| ours == app_id)
+            && (enterprise_id.is_empty() || is_ours)
+    }
 }
 
 impl Inbound {
     /// The workspace that it came from; `None` where it is nobody's.
     pub fn tenant(&self) -> Option<&str> {
         match self {
-            Inbound::Verification { .. } | Inbound::Ignored => None,
+            Inbound::Verification { .. } | Inbound::Ignored | Inbound::Strange => None,
             Inbound::Command(command) => Some(&command.invocation.address.tenant),
             Inbound::Errand(envelope) | Inbound::Filled(envelope) => {
                 Some(&envelope.errand.speaker().tenant)
@@ -141,19 +163,22 @@ impl Errand {
 }
 
 /// The body of a slash command: a form.
-pub fn slash_command(body: &[u8]) -> Option<Inbound> {
+pub fn slash_command(body: &[u8], us: &Us<'_>) -> Option<Inbound> {
     let fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body).collect();
     let field = |name: &str| fields.iter().find(|(it, _)| it == name).map(|(_, value)| &**value);
-    command(field)
+    command(field, us)
 }
 
 /// A slash command, as Socket Mode has it.
-pub fn slash_command_of(payload: &Value) -> Option<Inbound> {
-    command(|name| payload.get(name)?.as_str())
+pub fn slash_command_of(payload: &Value, us: &Us<'_>) -> Option<Inbound> {
+    command(|name| payload.get(name)?.as_str(), us)
 }
 
-fn command<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Inbound> {
+fn command<'a>(field: impl Fn(&str) -> Option<&'a str>, us: &Us<'_>) -> Option<Inbound> {
     let text = |name: &str| field(name).unwrap_or_default();
+    if !us.are_meant(text("api_app_id"), text("enterprise_id")) {
+        return Some(Inbound::Strange);
+    }
     let (user, channel) = (text("user_id").to_string(), text("channel_id").to_string());
     if user.is_empty() {
         return None;
@@ -173,13 +198,13 @@ fn command<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Inbound> {
     Some(Inbound::Command(SlashCommand { invocation, response_url, trigger_id }))
 }
 
-/// The body of an event: JSON. `bot_user_id` is the bot itself, where it is known.
-pub fn event(body: &[u8], bot_user_id: Option<&str>) -> Option<Inbound> {
-    Some(event_of(&serde_json::from_slice(body).ok()?, bot_user_id))
+/// The body of an event: JSON.
+pub fn event(body: &[u8], us: &Us<'_>) -> Option<Inbound> {
+    Some(event_of(&serde_json::from_slice(body).ok()?, us))
 }
 
 /// An event, whichever way it came.
-pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
+pub fn event_of(payload: &Value, us: &Us<'_>) -> Inbound {
     match text_at(payload, "/type") {
         "url_verification" => {
             let challenge = text_at(payload, "/challenge").to_string();
@@ -187,6 +212,9 @@ pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
         }
         "event_callback" => {}
         _ => return Inbound::Ignored,
+    }
+    if !us.are_meant(text_at(payload, "/api_app_id"), text_at(payload, "/enterprise_id")) {
+        return Inbound::Strange;
     }
     let event = &payload["event"];
     let tenant = tenant(text_at(payload, "/team_id"), text_at(payload, "/enterprise_id"));
@@ -196,7 +224,7 @@ pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
         let is_home = text_at(event, "/tab") == "home" && !user.is_empty() && !is_stranger;
         return if is_home { Inbound::Home(speaker(tenant, user)) } else { Inbound::Ignored };
     }
-    if !is_said_to_us(event, bot_user_id) || is_stranger {
+    if !is_said_to_us(event, us.bot_user_id) || is_stranger {
         return Inbound::Ignored;
     }
     let thread = first_of([text_at(event, "/thread_ts"), text_at(event, "/ts")]);
@@ -210,7 +238,7 @@ pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
     let invocation = Invocation {
         speaker: speaker(tenant, text_at(event, "/user").to_string()),
         address,
-        text: words(text_at(event, "/text"), bot_user_id),
+        text: words(text_at(event, "/text"), us.bot_user_id),
     };
     let id = id(text_at(payload, "/event_id"), payload);
     let envelope = Envelope { id, errand: Errand::Said(invocation) };
@@ -218,13 +246,16 @@ pub fn event_of(payload: &Value, bot_user_id: Option<&str>) -> Inbound {
 }
 
 /// The body of an interaction: a form whose `payload` is JSON.
-pub fn interaction(body: &[u8]) -> Option<Inbound> {
+pub fn interaction(body: &[u8], us: &Us<'_>) -> Option<Inbound> {
     let (_, payload) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
-    Some(interaction_of(&serde_json::from_str(&payload).ok()?))
+    Some(interaction_of(&serde_json::from_str(&payload).ok()?, us))
 }
 
 /// An interaction, whichever way it came.
-pub fn interaction_of(payload: &Value) -> Inbound {
+pub fn interaction_of(payload: &Value, us: &Us<'_>) -> Inbound {
+    if !us.are_meant(text_at(payload, "/api_app_id"), text_at(payload, "/enterprise/id")) {
+        return Inbound::Strange;
+    }
     let tenant = tenant(text_at(payload, "/team/id"), text_at(payload, "/enterprise/id"));
     let user = text_at(payload, "/user/id").to_string();
     if user.is_empty() || is_stranger(text_at(payload, "/user/team_id"), &tenant) {
@@ -455,7 +486,8 @@ mod tests {
     fn said(event: Value) -> Option<Inbound> {
         let body =
             json!({ "type": "event_callback", "event_id": "Ev1", "team_id": "T1", "event": event });
-        super::event(body.to_string().as_bytes(), Some("UBOT"))
+        let us = Us { bot_user_id: Some("UBOT"), ..Us::default() };
+        super::event(body.to_string().as_bytes(), &us)
     }
 
     fn mention() -> Value {
@@ -473,14 +505,17 @@ mod tests {
     #[test]
     fn a_slash_command_is_a_form() {
         let body = b"team_id=T1&enterprise_id=E1&user_id=U1&channel_id=C1&channel_name=general&text=owner+payment-api&response_url=https%3A%2F%2Fhooks.slack.com%2Fx&new=1";
-        let Some(Inbound::Command(command)) = slash_command(body) else { panic!("not heard") };
+        let Some(Inbound::Command(command)) = slash_command(body, &Us::default()) else {
+            panic!("not heard")
+        };
         let SlashCommand { invocation, response_url, .. } = command;
         assert_eq!(invocation.text, "owner payment-api");
         assert_eq!(invocation.speaker, speaker("T1".into(), "U1".into()));
         assert_eq!(invocation.address.channel_name.as_deref(), Some("general"));
         assert_eq!(response_url.as_deref(), Some("https://hooks.slack.com/x"));
-        assert_eq!(slash_command(b"text=owner"), None);
-        let of_organisation = slash_command(b"team_id=&enterprise_id=E1&user_id=U1");
+        assert_eq!(slash_command(b"text=owner", &Us::default()), None);
+        let of_organisation =
+            slash_command(b"team_id=&enterprise_id=E1&user_id=U1", &Us::default());
         let Some(Inbound::Command(of_organisation)) = of_organisation else { panic!("not heard") };
         assert_eq!(of_organisation.invocation.speaker.tenant, "E1");
         assert_eq!(of_organisation.invocation.address.channel_name, None);
@@ -534,7 +569,7 @@ mod tests {
             let form = form_urlencoded::Serializer::new(String::new())
                 .append_pair("payload", &payload.to_string())
                 .finish();
-            interaction(form.as_bytes())
+            interaction(form.as_bytes(), &Us::default())
         };
         let Some(Inbound::Errand(envelope)) = payload("idp:0") else { panic!("not heard") };
         let Envelope { id, errand: Errand::Clicked { click, .. } } = *envelope else {
@@ -545,14 +580,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_meant_for_others_is_strange() {
+        let us = Us { app_id: Some("A1".into()), enterprise_id: Some("E1"), ..Us::default() };
+        let heard = |app_id: &str, enterprise_id: &str| {
+            let body =
+                format!("team_id=T1&user_id=U1&api_app_id={app_id}&enterprise_id={enterprise_id}");
+            slash_command(body.as_bytes(), &us)
+        };
+        for (app_id, enterprise_id) in [("A2", "E1"), ("", "E1"), ("A1", "E2")] {
+            assert_eq!(
+                heard(app_id, enterprise_id),
+                Some(Inbound::Strange),
+                "{app_id} {enterprise_id}"
+            );
+        }
+        for enterprise_id in ["E1", ""] {
+            assert!(matches!(heard("A1", enterprise_id), Some(Inbound::Command(_))));
+        }
+    }
+
+    #[test]
     fn a_choice_says_the_words_of_its_option() {
         let choice = |kind: &str, action_id: &str, chosen: Value| {
-            interaction_of(&json!({
+            let payload = json!({
                 "type": "block_actions", "trigger_id": "t1", "team": { "id": "T1" },
                 "user": { "id": "U1" }, "channel": { "id": "C1", "name": "general" },
                 "response_url": "https://hooks.slack.com/x",
                 "actions": [{ "type": kind, "action_id": action_id, "selected_option": chosen }],
-            }))
+            });
+            interaction_of(&payload, &Us::default())
         };
         let ledger =
             json!({ "text": { "type": "plain_text", "text": "ledger" }, "value": "show ledger" });
@@ -576,11 +632,11 @@ mod tests {
     fn what_cannot_be_read_is_nothing() {
         let deep = "[".repeat(100_000);
         for body in ["", "{", "\"\\ud800\"", &deep] {
-            assert_eq!(event(body.as_bytes(), None), None);
-            assert_eq!(interaction(format!("payload={body}").as_bytes()), None);
+            assert_eq!(event(body.as_bytes(), &Us::default()), None);
+            assert_eq!(interaction(format!("payload={body}").as_bytes(), &Us::default()), None);
         }
-        assert_eq!(event(b"null", None), Some(Inbound::Ignored));
-        assert_eq!(interaction(b""), None);
+        assert_eq!(event(b"null", &Us::default()), Some(Inbound::Ignored));
+        assert_eq!(interaction(b"", &Us::default()), None);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::client::SlackError;
 use super::dispatcher::Dispatcher;
-use super::inbound::{self, Inbound};
+use super::inbound::{self, Inbound, Us};
 use crate::chat::link::{Link, Standing};
 use crate::chat::{Rejection, backoff};
 use crate::integrations::http::web_socket::WebSocket;
@@ -193,7 +193,7 @@ impl SocketMode {
             let message = timeout_at(hello_by, socket.next()).await;
             let message = message.context("Slack does not say hello")?;
             match message.context("Slack closed before it said hello")?? {
-                Message::Text(text) => match frame(&text, None) {
+                Message::Text(text) => match frame(&text, &Us::default()) {
                     Frame::Hello => return Ok(Ok(socket)),
                     Frame::Disconnect(leaving) => return Ok(Err(leaving)),
                     // It will come again: it is not acknowledged.
@@ -276,7 +276,7 @@ impl SocketMode {
 
     /// Answers `text` on `ack` in the background; why the connection is to be left, if that is what it says.
     fn hear(self: &Arc<Self>, text: &str, ack: &UnboundedSender<Message>) -> Option<Leaving> {
-        match frame(text, self.dispatcher.bot_user_id()) {
+        match frame(text, &self.dispatcher.us()) {
             Frame::Hello => None,
             Frame::Disconnect(leaving) => {
                 tracing::info!(?leaving, "Slack asks a connection to leave");
@@ -328,8 +328,8 @@ impl Pauses {
     }
 }
 
-/// What `text` is. `bot_user_id` is the bot itself, where it is known.
-fn frame(text: &str, bot_user_id: Option<&str>) -> Frame {
+/// What `text` is.
+fn frame(text: &str, us: &Us<'_>) -> Frame {
     let Ok(message) = serde_json::from_str::<Value>(text) else { return Frame::Unknown };
     let word = |name: &str| message[name].as_str().unwrap_or_default();
     let payload = &message["payload"];
@@ -343,9 +343,9 @@ fn frame(text: &str, bot_user_id: Option<&str>) -> Frame {
                 _ => Leaving::Asked,
             });
         }
-        "slash_commands" => inbound::slash_command_of(payload),
-        "events_api" => Some(inbound::event_of(payload, bot_user_id)),
-        "interactive" => Some(inbound::interaction_of(payload)),
+        "slash_commands" => inbound::slash_command_of(payload, us),
+        "events_api" => Some(inbound::event_of(payload, us)),
+        "interactive" => Some(inbound::interaction_of(payload, us)),
         _ => None,
     };
     match word("envelope_id") {
@@ -385,7 +385,9 @@ mod tests {
     fn each_reason_to_leave_has_its_answer() {
         let of = |reason: &str| {
             let text = json!({ "type": "disconnect", "reason": reason }).to_string();
-            let Frame::Disconnect(leaving) = frame(&text, None) else { panic!("{reason}") };
+            let Frame::Disconnect(leaving) = frame(&text, &Us::default()) else {
+                panic!("{reason}")
+            };
             Pauses::default().after(leaving, 0)
         };
         for reason in ["warning", "refresh_requested", "a_reason_of_tomorrow"] {
@@ -421,10 +423,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_acknowledged_when_it_has_an_id() {
         for text in ["", "{", "[]", r#"{"type":7}"#, r#"{"type":"events_api","payload":{}}"#] {
-            assert_eq!(frame(text, None), Frame::Unknown, "{text}");
+            assert_eq!(frame(text, &Us::default()), Frame::Unknown, "{text}");
         }
         let new = json!({ "type": "of_tomorrow", "envelope_id": "e1" }).to_string();
-        assert_eq!(frame(&new, None), Frame::Envelope { id: "e1".into(), heard: None });
+        assert_eq!(frame(&new, &Us::default()), Frame::Envelope { id: "e1".into(), heard: None });
         let answer = acknowledgement("e1", Ok("{}".into())).unwrap();
         assert_eq!(answer.into_text().unwrap(), r#"{"envelope_id":"e1"}"#);
         let answer = acknowledgement("e1", Ok(r#"{"text":"x"}"#.into())).unwrap();
