@@ -93,6 +93,21 @@ for (const platform of ["slack", "discord"]) {
   await says(platform, "Checkout");
 }
 
+// What a team owns is too much for buttons: one is chosen from a select, by keyboard alone.
+for (const platform of ["slack", "discord"]) {
+  await write(platform, "/idp list --team payments");
+  const select = (await says(platform, "19 entities")).getByRole("combobox", { name: "Choose…" });
+  await select.focus();
+  const option = pane(platform).getByRole("option", { name: "ledger-events" });
+  await option.waitFor();
+  if (platform === "discord") await picture("4-select");
+  await select.press("ArrowDown");
+  assert.equal(await option.getAttribute("aria-selected"), "true");
+  await select.press("Enter");
+  await option.waitFor({ state: "hidden" });
+  await says(platform, /^(?!.*19 entities).*Every booking, as an event/s);
+}
+
 // Slack: a form with a type-ahead, an error at its field, then an answer.
 await write("slack", "/idp path");
 await (await says("slack", "Fill in")).getByRole("button", { name: "Fill in" }).click();
@@ -107,7 +122,7 @@ const choose = async (field, typed, choice) => {
 };
 await choose("from", "web-sh", /web-shop/);
 await choose("to", "ledger", /ledger/);
-await picture("4-slack-form");
+await picture("5-slack-form");
 await form.getByRole("button", { name: "Ask" }).click();
 await form.waitFor({ state: "detached" });
 await says("slack", /Ledger/i);
@@ -115,7 +130,7 @@ await says("slack", /Ledger/i);
 // Discord: a type-ahead in the command, and a form.
 await page.locator("#discord-text").fill("/idp owner paym");
 await pane("discord").getByRole("option", { name: /payment/i }).first().waitFor();
-await picture("5-discord-type-ahead");
+await picture("6-discord-type-ahead");
 await page.locator("#discord-text").press("ArrowDown");
 await page.locator("#discord-text").press("Enter");
 assert.match(await page.locator("#discord-text").inputValue(), /^\/idp owner "?payment/i);
@@ -127,10 +142,22 @@ await (await says("discord", "Fill in")).getByRole("button", { name: "Fill in" }
 await form.waitFor();
 await form.getByLabel("from").fill("web-shop");
 await form.getByLabel("to").fill("ledger");
-await picture("6-discord-form");
+await picture("7-discord-form");
 await form.getByRole("button", { name: "Submit" }).click();
 await form.waitFor({ state: "detached" });
 await says("discord", /Ledger/i);
+
+await write("discord", "/idp dependents");
+await (await says("discord", "Fill in")).getByRole("button", { name: "Fill in" }).click();
+await form.waitFor();
+await form.getByLabel("entity").fill("payment-api");
+const teams = form.getByLabel("team");
+assert.ok(await teams.locator("option").count() > 5, "the teams are listed");
+await teams.selectOption("payments");
+await picture("8-discord-select");
+await form.getByRole("button", { name: "Submit" }).click();
+await form.waitFor({ state: "detached" });
+await says("discord", /depend.*team Payments/i);
 
 // A mention is answered in its thread.
 await write("slack", "@idp who owns payment-api?");
@@ -144,7 +171,7 @@ for (const platform of ["slack", "discord"]) {
   await write(platform, "/idp whoami");
   await says(platform, (await page.getByLabel("Person").locator("option:checked").innerText()).trim());
 }
-await picture("7-whoami");
+await picture("9-whoami");
 
 // An author saves a command file, and the answer changes on the page.
 const file = join(portal, "commands", "greeting.yaml");
@@ -158,15 +185,15 @@ for (const text of ["Good morning", "Good evening"]) {
   for (const platform of ["slack", "discord"]) await says(platform, text);
 }
 assert.equal(await page.getByText("Good morning").count(), 0, "the new answer stands in the place of the old one");
-await picture("8-preview");
+await picture("10-preview");
 await rm(file);
 
 // On a phone nothing is cut off.
 await page.setViewportSize({ width: 390, height: 844 });
 const width = await page.evaluate(() => document.documentElement.scrollWidth);
 assert.ok(width <= 390, `the page is ${width} wide`);
-await picture("9-phone");
+await picture("11-phone");
 
 assert.deepEqual(wrong, []);
 await browser.close();
-console.log(`REL PLAYGROUND 9 pictures, 0 errors on the page`);
+console.log(`REL PLAYGROUND 11 pictures, 0 errors on the page`);

@@ -1,7 +1,7 @@
 // Block Kit as Slack shows it. https://docs.slack.dev/reference/block-kit
-import { el, link } from "./dom.js";
+import { el, link, select } from "./dom.js";
 
-/** The blocks of a message. `act(element, block)` is told which button was clicked. */
+/** The blocks of a message. `act(element, block, option)` is told what was clicked, or which option of it was chosen. */
 export function blocks(message, act) {
   if (!message.blocks?.length) return [mrkdwn(message.text ?? "")];
   return message.blocks.map((block) => show(block, act));
@@ -23,6 +23,10 @@ function show(block, act) {
 }
 
 function element(it, block, act) {
+  if (it.type === "static_select") {
+    const options = it.options.map((option) => ({ label: option.text.text, option }));
+    return select(it.placeholder?.text ?? "Choose", options, ({ option }) => act(it, block, option));
+  }
   if (it.type !== "button") return el("span", {}, `(an element of type ${it.type})`);
   const looks = it.style ?? "";
   if (it.url) return el("a", { class: looks, href: it.url, target: "_blank", rel: "noreferrer noopener" }, text(it.text));

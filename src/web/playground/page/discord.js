@@ -1,7 +1,7 @@
 // Discord's side: what it sends to the bot, and what it shows of what the bot says.
 // https://docs.discord.com/developers/interactions/receiving-and-responding
 import { el, modal, typeAhead } from "./dom.js";
-import { embeds, select } from "./embeds.js";
+import { embeds } from "./embeds.js";
 import { Pane, send } from "./pane.js";
 
 const EPHEMERAL = 64;
@@ -120,7 +120,7 @@ export class Discord extends Pane {
   open(data) {
     const fields = data.components.map(({ label, component }) => {
       const { type, custom_id, required } = component;
-      const control = type === 3 ? select(component) : el("input", { autocomplete: "off", maxlength: component.max_length, placeholder: component.placeholder, value: component.value, required });
+      const control = type === 3 ? choices(component) : el("input", { autocomplete: "off", maxlength: component.max_length, placeholder: component.placeholder, value: component.value, required });
       const state = (value) => ({ type, custom_id, ...(type === 3 ? { values: value ? [value] : [] } : { value }) });
       return { name: custom_id, label, required, control, value: () => control.value, state };
     });
@@ -159,12 +159,18 @@ export class Discord extends Pane {
   }
 
   body(said, message) {
-    return embeds(said, (button) => this.interact(3, {
-      message: { id: message.id.slice(1), flags: message.isEphemeral ? EPHEMERAL : 0 }, data: { custom_id: button.custom_id, component_type: 2 },
+    return embeds(said, ({ custom_id, type }, values) => this.interact(3, {
+      message: { id: message.id.slice(1), flags: message.isEphemeral ? EPHEMERAL : 0 }, data: { custom_id, component_type: type, ...(values && { values }) },
     }, message));
   }
 
   id() {
     return String((BigInt(Date.now()) << 12n) + BigInt(++this.count));
   }
+}
+
+/** A string select of a modal. */
+function choices({ options, required }) {
+  const shown = options.map((it) => el("option", { value: it.value, selected: it.default }, it.label));
+  return el("select", { required }, el("option", { value: "" }, "Choose"), ...shown);
 }

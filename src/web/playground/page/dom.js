@@ -1,4 +1,4 @@
-// Elements, and the two things that both platforms show: a type-ahead and a modal. Text is only ever text.
+// Elements, and what both platforms show: a type-ahead, a select and a modal. Text is only ever text.
 
 /** An element with attributes (functions are listeners) and children (strings are text, nothing is nothing). */
 export function el(name, attributes = {}, ...children) {
@@ -43,7 +43,10 @@ export function typeAhead(input, suggest, choose) {
     if (chosen >= 0) {
       input.setAttribute("aria-activedescendant", `${list.id}-${chosen}`);
       options[chosen].scrollIntoView({ block: "nearest" });
-    } else input.removeAttribute("aria-activedescendant");
+    } else {
+      input.removeAttribute("aria-activedescendant");
+      list.scrollIntoView({ block: "nearest" });
+    }
   };
   const close = () => { asked++; choices = []; chosen = -1; show(); };
   const take = (place) => { const choice = choices[place]; close(); choose(choice); };
@@ -72,6 +75,19 @@ export function typeAhead(input, suggest, choose) {
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+/** One of `options` (`[{label, value}]`), which what is typed narrows. `choose` is told the choice. */
+export function select(placeholder, options, choose) {
+  const input = el("input", { autocomplete: "off", placeholder, "aria-label": placeholder });
+  const shown = el("div", { class: "select" }, input);
+  const fitting = async (typed) => options.filter((it) => it.label.toLowerCase().includes(typed.toLowerCase()));
+  typeAhead(input, fitting, (it) => {
+    input.value = "";
+    input.placeholder = it.label;
+    choose(it);
+  });
+  return shown;
 }
 
 /**

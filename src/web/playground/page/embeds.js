@@ -1,7 +1,7 @@
 // Messages as Discord shows them: Markdown, embeds, components. https://docs.discord.com/developers/resources/message
-import { el, link } from "./dom.js";
+import { el, link, select } from "./dom.js";
 
-/** The parts of a message. `act(component)` is told which button was clicked. */
+/** The parts of a message. `act(component, values)` is told what was clicked, or which values of it were chosen. */
 export function embeds(message, act) {
   return [
     message.content && el("div", {}, ...markdown(message.content)),
@@ -11,7 +11,7 @@ export function embeds(message, act) {
       ...(embed.fields ?? []).map((it) => el("div", {}, el("b", {}, ...inline(it.name)), el("div", {}, ...markdown(it.value)))),
       embed.image && image(embed.image.url, message.attachments ?? []),
       embed.footer && el("footer", {}, embed.footer.text))),
-    ...(message.components ?? []).map((row) => el("div", { class: "actions" }, ...row.components.map((it) => button(it, act)))),
+    ...(message.components ?? []).map((row) => el("div", { class: "actions" }, ...row.components.map((it) => component(it, act)))),
   ];
 }
 
@@ -21,16 +21,11 @@ function image(url, attachments) {
   return el("img", { src: file?.url ?? url, alt: file?.description ?? "" });
 }
 
-function button(it, act) {
+function component(it, act) {
+  if (it.type === 3) return select(it.placeholder ?? "Choose", it.options, ({ value }) => act(it, [value]));
   const looks = { 1: "primary", 4: "danger" }[it.style] ?? "";
   if (it.url) return el("a", { class: looks, href: it.url, target: "_blank", rel: "noreferrer noopener" }, it.label);
   return el("button", { type: "button", class: looks, click: () => act(it) }, it.label);
-}
-
-/** A string select. */
-export function select(it, attributes = {}) {
-  const options = it.options.map((option) => el("option", { value: option.value, selected: option.default }, option.label));
-  return el("select", { required: it.required, ...attributes }, el("option", { value: "" }, it.placeholder ?? "Choose"), ...options);
 }
 
 function markdown(source) {

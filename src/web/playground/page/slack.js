@@ -58,7 +58,8 @@ export class Slack extends Pane {
   }
 
   /** https://docs.slack.dev/reference/interaction-payloads/block_actions-payload */
-  async click(button, block, message) {
+  async click({ type, action_id, value, text }, { block_id }, message, selected_option) {
+    const said = selected_option ? { selected_option } : { value, text };
     const channel = this.channel();
     await this.interaction({
       type: "block_actions", channel, response_url: this.responder({ channel, message }),
@@ -66,7 +67,7 @@ export class Slack extends Pane {
         type: "message", message_ts: message.ts, channel_id: channel.id, is_ephemeral: message.isEphemeral,
         ...(message.under && { thread_ts: message.under.ts }),
       },
-      actions: [{ type: button.type, action_id: button.action_id, block_id: block.block_id, value: button.value, text: button.text, action_ts: this.ts() }],
+      actions: [{ type, action_id, block_id, ...said, action_ts: this.ts() }],
     });
   }
 
@@ -149,7 +150,7 @@ export class Slack extends Pane {
   }
 
   body(said, message) {
-    return blocks(said, (button, block) => this.click(button, block, message));
+    return blocks(said, (element, block, option) => this.click(element, block, message, option));
   }
 
   channel() {
