@@ -67,6 +67,10 @@ async fn the_alert_of_a_bot_leads_to_the_owner_of_what_it_is_about() {
     let world = World::new().await;
     let said = answered(&world, "random", alert()).await;
     assert_eq!(said["blocks"], world.types("U0ADA", "owner payment-api").await["blocks"]);
+    let blocks = json!([{ "type": "section", "text": { "type": "mrkdwn", "text": "*service:* payment-api" } },
+        { "type": "divider" }, null, 7]);
+    let in_blocks = json!({ "type": "message", "text": "", "blocks": blocks });
+    assert_eq!(answered(&world, "random", in_blocks).await["blocks"], said["blocks"]);
     let of_a_person = answered(&world, "random", says("is `checkout` down?")).await;
     assert!(text(&of_a_person).starts_with("Checkout"), "{of_a_person}");
 }

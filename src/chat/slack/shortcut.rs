@@ -73,6 +73,9 @@ fn read(part: &Value, text: &mut String) {
     if let Some(parts) = part.as_array() {
         return parts.iter().for_each(|it| read(it, text));
     }
+    if !part.is_object() {
+        return;
+    }
     let own = part["text"].as_str().unwrap_or_default();
     match part["type"].as_str().unwrap_or_default() {
         "text" if part["style"]["code"] == true => text.push_str(&format!("`{own}`")),
