@@ -31,14 +31,12 @@ use crate::commands::{CommandSet, form, reply};
 use crate::conversation::{Click, Form, Invocation, Query, Reply, Speaker, Suggestion, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
+use crate::pictures::graph::Graph;
 use crate::portal::Settings;
 use crate::postgres::Db;
 
 /// How often what was asked is written down.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
-
-/// Said below an answer that lacks its picture.
-const NOT_DRAWN: &str = "\n\n_The picture could not be drawn: the log says why._";
 
 /// Everything a question may need. Only `catalog` and `commands` are needed for lookups.
 pub struct App {
@@ -134,10 +132,7 @@ impl App {
                 self.asked.note(&question, heard.way, now);
                 return Ok(Err(shown));
             }
-            let reply = self.reply(&heard, &question, now).await?;
-            // What could not be drawn this time may be next time.
-            key = key.take().filter(|_| !reply.markdown.ends_with(NOT_DRAWN));
-            Ok(Ok(reply))
+            self.reply(&heard, &question, now).await.map(Ok)
         });
         let reply = match answered.await {
             Ok(Err(shown)) => {
@@ -149,7 +144,8 @@ impl App {
         };
         let message = show(&reply);
         let is_kept = reply.refusal.is_none() && reply.age_s.is_none();
-        let shown = Shown { message, audience: reply.audience, pictures: reply.pictures.into() };
+        let graph = Graph::of(&reply.answer).map(Arc::new);
+        let shown = Shown { message, audience: reply.audience, graph };
         if let Some(key) = key.filter(|_| is_kept) {
             recent.keep(key, shown.clone());
         }
@@ -238,16 +234,7 @@ impl App {
         };
         let answer = flow::look_up(question, &means).await?;
         self.asked.note(question, heard.way, now);
-        let mut reply = reply::say(question, answer)?;
-        match flow::pictures(&question.call.command.lookup, &reply.answer).await {
-            Ok(pictures) => reply.pictures = pictures,
-            // The words say the same.
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "could not draw a picture");
-                reply.markdown.push_str(NOT_DRAWN);
-            }
-        }
-        Ok(reply)
+        reply::say(question, answer)
     }
 
     /// What `answered` says, be it a no; counted, and with its age where it is not live.

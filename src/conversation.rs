@@ -209,13 +209,10 @@ pub struct Reply {
     pub age_s: Option<u64>,
     /// Set when the answer is a no.
     pub refusal: Option<Refused>,
-    /// Shown besides the words, which say the same.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pictures: Vec<Picture>,
 }
 
 /// A picture that an answer shows besides its words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// The name of its file: `graph.png`.
     pub name: String,
@@ -223,25 +220,7 @@ pub struct Picture {
     pub title: String,
     /// What it shows, for who does not see it; at most 1,000 characters. Plain text, in which nothing is hidden.
     pub alt: String,
-    #[serde(with = "in_base64")]
     pub png: Bytes,
-}
-
-/// How JSON holds bytes.
-mod in_base64 {
-    use base64::prelude::{BASE64_STANDARD, Engine};
-    use bytes::Bytes;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-        BASE64_STANDARD.encode(bytes).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(from)?;
-        BASE64_STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)
-    }
 }
 
 /// A refusal as programs read it.

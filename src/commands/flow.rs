@@ -7,12 +7,9 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
@@ -30,10 +27,9 @@ use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::catalog::{self, EntityRef};
 use crate::config::SecretReference;
-use crate::conversation::{Picture, Speaker, Way};
+use crate::conversation::{Speaker, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
-use crate::pictures::graph::{self as drawn, Graph};
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,12 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROWS_MAX: usize = 200;
 /// The most bytes of a service's answer.
 const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
-
-/// So many pictures are drawn at once: each takes a processor, and tens of megabytes.
-static DRAWING: Semaphore = Semaphore::const_new(2);
-
-/// How long a picture may take, with the turns of others: what is not there in time follows later.
-const DRAWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How answers call what links are kept in.
 const LINKS: &str = "Who is linked to whom";
@@ -89,31 +79,6 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
     }
-}
-
-/// What is shown besides the words of `answer`, which `lookup` gave; nothing where there is nothing to draw.
-///
-/// # Errors
-/// A picture that was not drawn in time, or is too large.
-pub async fn pictures(lookup: &Lookup, answer: &Value) -> anyhow::Result<Vec<Picture>> {
-    if *lookup != Lookup::BuiltIn(BuiltIn::Graph) {
-        return Ok(Vec::new());
-    }
-    let graph = Graph::deserialize(&answer["graph"]).context("an answer without its graph")?;
-    if graph.edges.is_empty() {
-        return Ok(Vec::new());
-    }
-    let drawing = async {
-        let turn = DRAWING.acquire().await.context("nothing is drawn any more")?;
-        spawn_blocking(move || {
-            let _turn = turn;
-            drawn::draw(&graph)
-        })
-        .await
-        .context("the drawing broke off")?
-    };
-    let picture = timeout(DRAWN_WITHIN, drawing).await;
-    Ok(vec![picture.context("the picture took too long")??])
 }
 
 /// What whoever asks may do.

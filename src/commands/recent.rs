@@ -13,7 +13,8 @@ use quick_cache::sync::Cache;
 use super::CommandSet;
 use super::resolve::Question;
 use crate::catalog::Snapshot;
-use crate::conversation::{Audience, Picture, Platform};
+use crate::conversation::{Audience, Platform};
+use crate::pictures::graph::Graph;
 
 /// All answers that are kept, with what finds them: some thousands.
 const BYTES_MAX: u64 = 16 << 20;
@@ -25,7 +26,8 @@ const ANSWER_BYTES: u64 = 4 << 10;
 pub struct Shown {
     pub message: Bytes,
     pub audience: Audience,
-    pub pictures: Arc<[Picture]>,
+    /// What is drawn besides.
+    pub graph: Option<Arc<Graph>>,
 }
 
 /// The answers to one catalog and one set of commands; those to the one before are forgotten.
@@ -55,9 +57,8 @@ struct Weight;
 
 impl Weighter<Key, Shown> for Weight {
     fn weight(&self, key: &Key, answer: &Shown) -> u64 {
-        let picture = |it: &Picture| it.png.len() + it.alt.len() + it.title.len();
-        let pictures: usize = answer.pictures.iter().map(picture).sum();
-        (size_of::<(Key, Shown)>() + key.words.len() + answer.message.len() + pictures) as u64
+        let graph = answer.graph.as_ref().map_or(0, |graph| graph.bytes());
+        (size_of::<(Key, Shown)>() + key.words.len() + answer.message.len() + graph) as u64
     }
 }
 
@@ -127,7 +128,7 @@ mod tests {
 
     fn shown(message: &'static [u8]) -> Shown {
         let message = Bytes::from_static(message);
-        Shown { message, audience: Audience::Channel, pictures: Arc::default() }
+        Shown { message, audience: Audience::Channel, graph: None }
     }
 
     #[test]

@@ -44,7 +44,6 @@ pub fn say(question: &Question<'_>, data: Value) -> Result<Reply> {
         answer: std::mem::take(context.data_mut()),
         age_s: None,
         refusal: None,
-        pictures: Vec::new(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use dagre::graph::GraphOptions;
 use dagre::{EdgeLabel, LayoutOptions, NodeLabel, Point, RankDir};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{escaped, letters, png, shown, width};
 use crate::conversation::Picture;
@@ -36,7 +37,7 @@ const NODE: &str = "#f6f8fa";
 const ASKED: &str = "#0b3d91";
 
 /// What is drawn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Graph {
     pub direction: Direction,
     /// The first is the one that was asked about.
@@ -46,6 +47,21 @@ pub struct Graph {
     pub more_dependents: usize,
     /// How many more it needs than are among the nodes.
     pub more_dependencies: usize,
+}
+
+impl Graph {
+    /// The graph of an answer, where it has one with anything to draw.
+    pub fn of(answer: &Value) -> Option<Graph> {
+        let graph = Graph::deserialize(answer.get("graph")?).ok()?;
+        (!graph.edges.is_empty()).then_some(graph)
+    }
+
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        let texts = |it: &Node| it.reference.len() + it.label.len() + it.kind.len();
+        let nodes = self.nodes.iter().map(|it| size_of::<Node>() + texts(it));
+        nodes.sum::<usize>() + size_of_val(self.edges.as_slice())
+    }
 }
 
 /// Which way was looked from the entity that was asked about.

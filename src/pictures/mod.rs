@@ -16,9 +16,12 @@ use anyhow::Context;
 use bytes::Bytes;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::conversation::is_hidden;
+use self::graph::Graph;
+use crate::conversation::{Picture, is_hidden};
 
 /// The longest side of a picture.
 pub const SIDE_PIXELS_MAX: u32 = 3_000;
@@ -31,6 +34,9 @@ const LETTER_WIDTH: f64 = 0.602;
 /// Drawn so much larger than it is laid out, for screens that show two pixels for one.
 const SCALE: f32 = 2.0;
 
+/// So many pictures are drawn at once: each takes a processor, and tens of megabytes.
+static DRAWING: Semaphore = Semaphore::const_new(2);
+
 static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = fontdb::Database::new();
     for font in [dejavu::sans_mono::regular(), dejavu::sans_mono::bold()] {
@@ -38,6 +44,19 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     }
     Arc::new(fonts)
 });
+
+/// The picture of `graph`, drawn on a thread of its own, once there is one.
+///
+/// # Errors
+/// As [`graph::draw`].
+pub async fn drawn(graph: Arc<Graph>) -> anyhow::Result<Picture> {
+    let turn = DRAWING.acquire().await.context("nothing is drawn any more")?;
+    let drawing = spawn_blocking(move || {
+        let _turn = turn;
+        graph::draw(&graph)
+    });
+    drawing.await.context("the drawing broke off")?
+}
 
 /// `svg` as PNG, no side longer than [`SIDE_PIXELS_MAX`].
 ///

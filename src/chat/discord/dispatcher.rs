@@ -28,6 +28,7 @@ use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker, Way};
 use crate::error::{Error, Refusal};
+use crate::pictures::graph::Graph;
 use pictures::Place;
 
 /// How the inbox calls Discord.
@@ -177,7 +178,7 @@ impl Dispatcher {
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(shown) => {
-                self.follow_up_answer(token, &shown.message, shown.pictures);
+                self.follow_up_answer(token, &shown.message, shown.graph);
                 shown.message
             }
             Err(_) => {
@@ -188,11 +189,11 @@ impl Dispatcher {
     }
 
     async fn answer_later(self: Arc<Self>, token: String, answer: impl Future<Output = Shown>) {
-        let Shown { message, pictures, .. } = answer.await;
+        let Shown { message, graph, .. } = answer.await;
         if let Err(error) = self.edit(&token, &message).await {
             tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
         }
-        self.follow_up_answer(token, &message, pictures);
+        self.follow_up_answer(token, &message, graph);
     }
 
     /// Takes what came in, once; its answer follows in the background, and `replaces` the message that was
@@ -259,8 +260,8 @@ impl Dispatcher {
         let message_id = self.api.post_message(&channel_id, &message).await?;
         // What is edited is neither an answer anew nor posted once.
         let place = Place::Posted { channel_id, message_id };
-        let mut message = unflagged(serde_json::to_value(Message::of(&reply))?)?;
-        self.follow_up(place, message.take(), reply.pictures.into());
+        let message = serde_json::to_value(Message::of(&reply))?;
+        self.follow_up(place, message, Graph::of(&reply.answer).map(Arc::new));
         Ok(())
     }
 
@@ -296,7 +297,11 @@ impl Answers for Dispatcher {
                 let reply = self.app.answer(way, clicked.click.into()).await;
                 let message = Message::body(&reply);
                 self.edit(&clicked.token, &message).await?;
-                self.follow_up_answer(clicked.token, &message, reply.pictures.into());
+                self.follow_up_answer(
+                    clicked.token,
+                    &message,
+                    Graph::of(&reply.answer).map(Arc::new),
+                );
                 Ok(())
             }
             Errand::Pointed { pointing, token } => {

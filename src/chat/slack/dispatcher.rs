@@ -31,6 +31,7 @@ use crate::conversation::{
     Address, Audience, Click, Form, Invocation, Pointing, Reply, Speaker, Way,
 };
 use crate::error::Refusal;
+use crate::pictures::graph::Graph;
 
 /// How the inbox calls Slack.
 const PLATFORM: &str = "slack";
@@ -188,7 +189,7 @@ impl Dispatcher {
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(shown) => {
-                self.follow_up(asker, shown.audience, shown.pictures);
+                self.follow_up(asker, shown.audience, shown.graph);
                 shown.message
             }
             Err(_) => {
@@ -199,11 +200,11 @@ impl Dispatcher {
     }
 
     async fn answer_later(self: Arc<Self>, asker: Asker, answer: impl Future<Output = Shown>) {
-        let Shown { message, audience, pictures } = answer.await;
+        let Shown { message, audience, graph } = answer.await;
         if let Err(error) = self.deliver_shown(&asker, &message).await {
             tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
         }
-        self.send_pictures(&asker, audience, &pictures).await;
+        self.follow_up(asker, audience, graph);
     }
 
     /// Opens the form, or says why not to whoever clicked.
@@ -306,7 +307,7 @@ impl Dispatcher {
         let Filled { speaker, address, response_url, .. } = filled.clone();
         let asker = Asker { speaker, address, response_url: Some(response_url) };
         self.deliver(&asker, message).await?;
-        self.follow_up(asker, reply.audience, reply.pictures.clone().into());
+        self.follow_up(asker, reply.audience, graph(reply));
         Ok(())
     }
 
@@ -365,7 +366,7 @@ impl Answers for Dispatcher {
                 self.api.post_message(&address.channel_id, thread, &message).await?;
                 // A message is seen by everybody, whoever its command is for.
                 let asker = Asker { speaker, address, response_url: None };
-                self.follow_up(asker, Audience::Channel, reply.pictures.into());
+                self.follow_up(asker, Audience::Channel, graph(&reply));
             }
             Errand::Clicked { click, response_url, replaces } => {
                 let Click { speaker, address, .. } = click.clone();
@@ -378,7 +379,7 @@ impl Answers for Dispatcher {
                 }
                 let asker = Asker { speaker, address, response_url: Some(response_url) };
                 self.deliver(&asker, message).await?;
-                self.follow_up(asker, Audience::Asker, reply.pictures.into());
+                self.follow_up(asker, Audience::Asker, graph(&reply));
             }
             Errand::Filled(filled) => self.send_filled(&filled, &self.fill(&filled).await).await?,
             Errand::Pointed { pointing, response_url } => {
@@ -397,6 +398,11 @@ impl Answers for Dispatcher {
     fn is_passing(error: &anyhow::Error) -> bool {
         error.downcast_ref().is_some_and(SlackError::is_passing)
     }
+}
+
+/// What is drawn besides the words of `reply`.
+fn graph(reply: &Reply) -> Option<Arc<Graph>> {
+    Graph::of(&reply.answer).map(Arc::new)
 }
 
 /// Whether what a form is opened by was used before.

@@ -9,6 +9,8 @@ use super::Dispatcher;
 use crate::chat::discord::client::DiscordError;
 use crate::chat::discord::outbound::EMBEDS_MAX;
 use crate::conversation::Picture;
+use crate::pictures;
+use crate::pictures::graph::Graph;
 
 /// Where the words stand already.
 #[derive(Debug, Clone)]
@@ -25,44 +27,54 @@ impl Dispatcher {
         self: &Arc<Self>,
         token: String,
         message: &[u8],
-        pictures: Arc<[Picture]>,
+        graph: Option<Arc<Graph>>,
     ) {
-        if pictures.is_empty() {
+        if graph.is_none() {
             return;
         }
         let mut message: Value = serde_json::from_slice(message).unwrap_or_default();
-        self.follow_up(Place::Answer { token }, message["data"].take(), pictures);
+        self.follow_up(Place::Answer { token }, message["data"].take(), graph);
     }
 
-    /// Has `pictures` edited into `message`, which stands at `place`, in the background.
+    /// Has the picture of `graph` edited into `message`, which stands at `place`, in the background.
     pub(super) fn follow_up(
         self: &Arc<Self>,
         place: Place,
         mut message: Value,
-        pictures: Arc<[Picture]>,
+        graph: Option<Arc<Graph>>,
     ) {
-        if pictures.is_empty() {
-            return;
-        }
+        let Some(graph) = graph else { return };
         // Whom it is for was decided when it was sent.
         if let Some(fields) = message.as_object_mut() {
             fields.remove("flags");
         }
         let discord = self.clone();
-        self.tasks.spawn(async move { discord.illustrate(&place, &message, &pictures).await });
+        self.tasks.spawn(async move {
+            let Err(why) = discord.illustrate(&place, &message, graph).await else { return };
+            if let Err(error) = discord.edit_at(&place, &explained(&message, why), &[]).await {
+                let error = error.to_string();
+                tracing::warn!(error, "could not say why a picture is missing");
+            }
+        });
     }
 
-    /// Edits `pictures` into `message`, or why there are none.
-    async fn illustrate(&self, place: &Place, message: &Value, pictures: &[Picture]) {
-        let Err(error) = self.edit_at(place, &illustrated(message, pictures), pictures).await
-        else {
-            return;
-        };
-        tracing::warn!(error = error.to_string(), "could not send a picture");
-        if let Err(error) = self.edit_at(place, &explained(message, &error), &[]).await {
-            let error = error.to_string();
-            tracing::warn!(error, "could not say why a picture is missing");
-        }
+    /// Edits the picture of `graph` into `message`; otherwise what whoever asked reads in its place.
+    async fn illustrate(
+        &self,
+        place: &Place,
+        message: &Value,
+        graph: Arc<Graph>,
+    ) -> Result<(), &'static str> {
+        let picture = pictures::drawn(graph).await.map_err(|error| {
+            tracing::error!(error = format!("{error:#}"), "could not draw a picture");
+            "The picture is missing: it could not be drawn. The log says why."
+        })?;
+        let pictures = [picture];
+        let edited = self.edit_at(place, &illustrated(message, &pictures), &pictures).await;
+        edited.map_err(|error| {
+            tracing::warn!(error = error.to_string(), "could not send a picture");
+            why_missing(&error)
+        })
     }
 
     async fn edit_at(
@@ -97,9 +109,9 @@ fn illustrated(message: &Value, pictures: &[Picture]) -> Value {
     message
 }
 
-/// `message` with what whoever asked reads in the place of a picture, and what mends it.
-fn explained(message: &Value, error: &DiscordError) -> Value {
-    let why = match error {
+/// What whoever asked reads in the place of a picture, and what mends it.
+fn why_missing(error: &DiscordError) -> &'static str {
+    match error {
         DiscordError::Access { .. } => {
             "The picture is missing: the bot may not attach files here. Whoever manages the server gives it the \
              permission Attach Files."
@@ -108,7 +120,11 @@ fn explained(message: &Value, error: &DiscordError) -> Value {
             "The picture is missing: Discord did not take it. Ask again in a minute."
         }
         _ => "The picture is missing: Discord does not take it. The log says why.",
-    };
+    }
+}
+
+/// `message` with `why` its picture is missing, where there is room for it.
+fn explained(message: &Value, why: &str) -> Value {
     let mut message = message.clone();
     if let Some(embeds) = message["embeds"].as_array_mut().filter(|it| it.len() < EMBEDS_MAX) {
         embeds.push(json!({ "description": why }));
@@ -151,10 +167,9 @@ mod tests {
     #[test]
     fn why_a_picture_is_missing_is_said_where_there_is_room() {
         let embeds = |count: usize| json!({ "embeds": vec![json!({ "description": "a" }); count] });
-        let refused = DiscordError::Access { code: 50_013 };
-        let said = explained(&embeds(1), &refused);
-        let why = said["embeds"][1]["description"].as_str().unwrap();
+        let why = why_missing(&DiscordError::Access { code: 50_013 });
         assert!(why.contains("Attach Files"), "{why}");
-        assert_eq!(explained(&embeds(EMBEDS_MAX), &refused), embeds(EMBEDS_MAX));
+        assert_eq!(explained(&embeds(1), why)["embeds"][1]["description"], why);
+        assert_eq!(explained(&embeds(EMBEDS_MAX), why), embeds(EMBEDS_MAX));
     }
 }

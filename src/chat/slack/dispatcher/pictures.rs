@@ -10,34 +10,23 @@ use super::{Asker, Dispatcher};
 use crate::chat::slack::client::SlackError;
 use crate::chat::slack::outbound;
 use crate::conversation::{Audience, Picture, Reply, Untrusted};
+use crate::pictures;
+use crate::pictures::graph::Graph;
 
 impl Dispatcher {
-    /// Has `pictures` follow the answer to `asker`, in the background.
+    /// Has the picture of `graph` follow the answer to `asker`, in the background.
     pub(super) fn follow_up(
         self: &Arc<Self>,
         asker: Asker,
         audience: Audience,
-        pictures: Arc<[Picture]>,
+        graph: Option<Arc<Graph>>,
     ) {
-        if pictures.is_empty() {
-            return;
-        }
+        let Some(graph) = graph else { return };
         let slack = self.clone();
-        self.tasks.spawn(async move { slack.send_pictures(&asker, audience, &pictures).await });
-    }
-
-    /// Sends `pictures` to who sees the answer, or tells `asker` why there is none.
-    pub(super) async fn send_pictures(
-        &self,
-        asker: &Asker,
-        audience: Audience,
-        pictures: &[Picture],
-    ) {
-        for picture in pictures {
-            let Err(error) = self.share(asker, audience, picture).await else { continue };
-            tracing::warn!(error = error.to_string(), "could not send a picture");
-            let told = match outbound::message(&Reply::markdown(why_missing(&error))) {
-                Ok(message) => self.deliver(asker, message).await,
+        self.tasks.spawn(async move {
+            let Err(why) = slack.send_picture(&asker, audience, graph).await else { return };
+            let told = match outbound::message(&Reply::markdown(why)) {
+                Ok(message) => slack.deliver(&asker, message).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = told {
@@ -46,7 +35,24 @@ impl Dispatcher {
                     "could not say why a picture is missing"
                 );
             }
-        }
+        });
+    }
+
+    /// Sends the picture of `graph` to who sees the answer; otherwise what whoever asked reads in its place.
+    async fn send_picture(
+        &self,
+        asker: &Asker,
+        audience: Audience,
+        graph: Arc<Graph>,
+    ) -> Result<(), String> {
+        let picture = pictures::drawn(graph).await.map_err(|error| {
+            tracing::error!(error = format!("{error:#}"), "could not draw a picture");
+            "_The picture is missing: it could not be drawn. The log says why._".to_string()
+        })?;
+        self.share(asker, audience, &picture).await.map_err(|error| {
+            tracing::warn!(error = error.to_string(), "could not send a picture");
+            why_missing(&error)
+        })
     }
 
     async fn share(
