@@ -135,7 +135,9 @@ export class Slack extends Pane {
   /** A file that was shared: with a channel, or with a person, who finds it among the direct messages. */
   share({ channels, thread_ts, ts, files }) {
     const blocks = files.map((it) => ({ type: "image", title: { type: "plain_text", text: it.title }, image_url: it.url, alt_text: it.alt }));
-    this.show({ response_type: "in_channel", mark: channels.startsWith("U") && IN_DIRECT, thread_ts, ts, blocks });
+    const message = this.show({ response_type: "in_channel", mark: channels.startsWith("U") && IN_DIRECT, thread_ts, ts, blocks });
+    // Before a picture is there its message is a line.
+    for (const image of message.querySelectorAll("img")) image.addEventListener("load", () => message.scrollIntoView({ block: "nearest" }));
   }
 
   show(said) {
