@@ -55,6 +55,10 @@ pub enum Refusal {
     )]
     NothingNamed { instead: Vec<String> },
 
+    /// A button, select or form that this version of the program does not know.
+    #[error("This is of another version of idp: nothing happened. Ask again, or type `help`.")]
+    Outdated,
+
     #[error("{what} cannot be asked right now: {why}. {next}")]
     Unavailable { what: String, why: String, next: String },
 
@@ -92,6 +96,7 @@ impl Refusal {
             Refusal::InvalidArgument { .. } => "invalid_argument",
             Refusal::NotUnderstood { .. } => "not_understood",
             Refusal::NothingNamed { .. } => "nothing_named",
+            Refusal::Outdated => "outdated",
             Refusal::Unavailable { .. } => "unavailable",
             Refusal::NotAllowed { .. } => "not_allowed",
         }

@@ -1,4 +1,4 @@
-//! Buttons, forms and codes that somebody made up: what they carry are words, and words give no right.
+//! Buttons, forms and codes that are old, or that somebody made up: what they carry are words, and words give no right.
 //!
 //! A forged click is one that the platform signed all the same: of somebody who has the bot's token, or a client
 //! that sends what no button says. Whoever clicks is who they are, and hears what they would hear if they typed it.
@@ -144,7 +144,7 @@ async fn slack_tells(world: &World, payload: &Value) -> bool {
         },
         Inbound::Opening(opening) => opens(world, opening.click).await,
         Inbound::Typing(query) => !world.app.suggestions(&query).is_empty(),
-        Inbound::Ignored => false,
+        Inbound::Ignored | Inbound::Outdated(_) => false,
         other => panic!("{other:?}"),
     }
 }
@@ -167,6 +167,7 @@ async fn discord_tells(world: &World, body: &Value) -> bool {
             let query = idp::conversation::Query { speaker, command, field, typed };
             !world.app.suggestions(&query).is_empty()
         }
+        Wish::Outdated => false,
         other => panic!("{other:?}"),
     }
 }
@@ -261,4 +262,103 @@ async fn nobody_guesses_a_code() {
     let account =
         Speaker { platform: Platform::Discord, tenant: GUILD.into(), user_id: IN_DISCORD.into() };
     redeem(db, links, &account, &code, Utc::now()).await.unwrap();
+}
+
+/// What is on old messages: buttons of other versions, and of what the catalog and the commands no longer have; with
+/// what whoever clicks is told.
+fn stale(number: usize) -> (&'static str, String, &'static str) {
+    let number_of = |words: &str| format!("{words}{number}");
+    match number % 6 {
+        0 => ("approve", number_of("v1."), "another version of idp"),
+        1 => ("idp", number_of("was-here-"), "I did not understand"),
+        2 => ("idp", number_of("owner was-here-"), "There is no"),
+        3 => ("idp", format!("dependents payment-api --colour{number} red"), "does not take"),
+        4 => ("idp", format!("list --page {}", 1_000 + number), "none of them on page"),
+        _ => ("idp-form", number_of("was-here-"), "I did not understand"),
+    }
+}
+
+/// How many rows each table has, but for those of what came in and of what was asked.
+async fn rows(world: &World) -> Vec<(String, i64)> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.tables
+         where table_schema = 'idp' and table_type = 'BASE TABLE'
+           and table_name not in ('inbox', 'unanswered', 'recent_question')
+         order by 1",
+    )
+    .fetch_all(&world.fresh.pool)
+    .await
+    .unwrap();
+    let mut rows = Vec::new();
+    for table in tables {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from idp.{table}"));
+        let count: i64 = sqlx::query_scalar(count).fetch_one(&world.fresh.pool).await.unwrap();
+        rows.push((table, count));
+    }
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_button_does_nothing_and_whoever_clicks_hears_why() {
+    let world = Arc::new(world(Reach::Read).await);
+    let before = rows(&world).await;
+    let clicks = full_or(10_000, 300);
+    let told: Vec<(usize, String)> = stream::iter(0..clicks)
+        .map(|number| {
+            let world = world.clone();
+            async move {
+                let (prefix, words, _) = stale(number / 2);
+                let body = match number % 2 == 0 {
+                    true => {
+                        let payload = json!({
+                            "type": "block_actions", "trigger_id": format!("stale-{number}"),
+                            "team": { "id": TEAM }, "user": { "id": "U0ADA", "team_id": TEAM },
+                            "channel": { "id": "C0NOBODY" }, "container": { "message_ts": "1.5" },
+                            "response_url": format!("http://{}/respond/{number}", world.fake.address),
+                            "actions": [{ "type": "button", "action_id": format!("{prefix}:0"), "value": words }],
+                        });
+                        world.sends("/slack/interactions", &interaction(&payload)).await.body
+                    }
+                    false => {
+                        let data = json!({ "component_type": 2, "custom_id": format!("{prefix}:0:{words}") });
+                        let id = 9_000_000 + number as u64;
+                        let body = discord_world::interaction(id, 3, "400000000000000001", data);
+                        discord_world::sends(world.address, &body).await.body
+                    }
+                };
+                (number, body)
+            }
+        })
+        .buffer_unordered(4)
+        .collect()
+        .await;
+    world.rests().await;
+    // By the number of the click: what it was answered at once, and what was said of it later.
+    let mut heard: Vec<Vec<String>> = vec![Vec::new(); clicks];
+    for (number, body) in told {
+        heard[number].push(body);
+    }
+    for it in world.fake.heard().await {
+        let number: usize = it.path.rsplit('/').next().unwrap().parse().unwrap();
+        heard[number].push(it.body["text"].as_str().unwrap().to_string());
+    }
+    for it in world.fake_discord.heard().await {
+        let token = it.call.split('/').find_map(|part| part.strip_prefix("token-")).unwrap();
+        heard[token.parse::<usize>().unwrap() - 9_000_000].push(it.body.to_string());
+    }
+    let plain = |text: &String| text.replace(['\\', '\u{2060}'], "");
+    let silent: Vec<_> = (0..clicks)
+        .filter(|number| {
+            let (_, _, expected) = stale(number / 2);
+            !heard[*number].iter().any(|text| plain(text).contains(expected))
+        })
+        .map(|number| (number, &heard[number]))
+        .collect();
+    let effects =
+        rows(&world).await.iter().zip(&before).filter(|(now, before)| now != before).count();
+    println!(
+        "REL D16 {clicks} clicks on old buttons: {effects} effects, {} not told why",
+        silent.len()
+    );
+    assert_eq!((effects, silent.len()), (0, 0), "{:#?}", &silent[..silent.len().min(12)]);
 }

@@ -152,6 +152,7 @@ impl Dispatcher {
                 Ok(words) => self.take(id, clicked(words, true), false).await,
                 Err(error) => Ok(Message::body(&error.into_reply())),
             },
+            Wish::Outdated => Ok(Message::body(&Refusal::Outdated.to_reply())),
             Wish::Pointed { texts } => {
                 let tenant = speaker.tenant.clone();
                 let pointing = Pointing { speaker, address, texts };

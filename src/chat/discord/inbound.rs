@@ -63,6 +63,8 @@ pub enum Wish {
     Filled { command: String, values: Vec<(String, String)> },
     /// Who owns what a message names that says these `texts`; it was chosen in the message's menu.
     Pointed { texts: Vec<String> },
+    /// What another version of the program had shown.
+    Outdated,
 }
 
 /// The type of a command that stands in the menu of messages.
@@ -152,20 +154,7 @@ fn wish(kind: u64, body: &Value) -> Option<Wish> {
             let values = options(called).map(|it| (text(&it["name"]).into(), value(&it["value"])));
             Some(Wish::Call { command: text(&called["name"]).into(), values: values.collect() })
         }
-        3 => {
-            if let Some(rest) = id.strip_prefix(FORM_PREFIX) {
-                return Some(Wish::Opening { words: words(rest)? });
-            }
-            let words = match id.strip_prefix(ANSWER_PREFIX) {
-                Some(rest) => words(rest)?,
-                None if id.starts_with(SELECT_PREFIX) => said(text(&data["values"][0]))?,
-                None => return None,
-            };
-            // The next page takes the place of this one, where nobody but who turns it sees it.
-            let is_page = words.split_whitespace().any(|word| word.starts_with("--page"));
-            let is_ephemeral = body["message"]["flags"].as_u64().unwrap_or_default() & 64 != 0;
-            Some(Wish::Click { words, replaces: is_page && is_ephemeral })
-        }
+        3 => Some(clicked(id, body).unwrap_or(Wish::Outdated)),
         4 => {
             let called = called(data)?;
             let typed = options(called).find(|it| it["focused"] == true)?;
@@ -176,15 +165,31 @@ fn wish(kind: u64, body: &Value) -> Option<Wish> {
             })
         }
         5 => {
-            let command = id.strip_prefix(FORM_PREFIX)?.to_string();
+            let Some(command) = id.strip_prefix(FORM_PREFIX) else { return Some(Wish::Outdated) };
             let values = fields(data).map(|field| {
                 let given = field["values"].get(0).unwrap_or(&field["value"]);
                 (text(&field["custom_id"]).into(), value(given))
             });
-            Some(Wish::Filled { command, values: values.collect() })
+            Some(Wish::Filled { command: command.into(), values: values.collect() })
         }
         _ => None,
     }
+}
+
+/// A click on a button of ours, or a choice in a select of ours; `None` for any other.
+fn clicked(id: &str, body: &Value) -> Option<Wish> {
+    if let Some(rest) = id.strip_prefix(FORM_PREFIX) {
+        return Some(Wish::Opening { words: words(rest)? });
+    }
+    let words = match id.strip_prefix(ANSWER_PREFIX) {
+        Some(rest) => words(rest)?,
+        None if id.starts_with(SELECT_PREFIX) => said(text(&body["data"]["values"][0]))?,
+        None => return None,
+    };
+    // The next page takes the place of this one, where nobody but who turns it sees it.
+    let is_page = words.split_whitespace().any(|word| word.starts_with("--page"));
+    let is_ephemeral = body["message"]["flags"].as_u64().unwrap_or_default() & 64 != 0;
+    Some(Wish::Click { words, replaces: is_page && is_ephemeral })
 }
 
 /// The sub-command that was called.
@@ -323,7 +328,7 @@ mod tests {
         assert_eq!(click("idp:3:list --page 2", 0), said("list --page 2", false));
         assert_eq!(click("idp-form:1:path a", 0), Some(Wish::Opening { words: "path a".into() }));
         for other in ["another-app", "idp:show a", "idp:0: ", ""] {
-            assert_eq!(click(other, 0), None, "{other}");
+            assert_eq!(click(other, 0), Some(Wish::Outdated), "{other}");
         }
     }
 
@@ -342,7 +347,7 @@ mod tests {
             ("idp-select:0", json!("show ledger")),
             ("idp-select:0", json!(null)),
         ] {
-            assert_eq!(choice(id, values.clone()), None, "{id} {values}");
+            assert_eq!(choice(id, values.clone()), Some(Wish::Outdated), "{id} {values}");
         }
     }
 

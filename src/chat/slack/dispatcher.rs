@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Identity, SlackApi, SlackError};
-use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, SlashCommand, Us};
+use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, Outdated, SlashCommand, Us};
 use super::modal::{self, Origin};
 use super::outbound::{self, Message};
 use crate::app::App;
@@ -164,6 +164,10 @@ impl Dispatcher {
                 }
                 Ok(nothing())
             }
+            Inbound::Outdated(outdated) => {
+                self.tasks.spawn(self.clone().tell_outdated(outdated));
+                Ok(nothing())
+            }
             Inbound::Home(speaker) => {
                 self.tasks.spawn(self.clone().publish_home(speaker));
                 Ok(nothing())
@@ -205,6 +209,16 @@ impl Dispatcher {
             tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
         }
         self.follow_up(asker, audience, graph);
+    }
+
+    /// Says to whoever clicked that nothing came of it.
+    async fn tell_outdated(self: Arc<Self>, outdated: Outdated) {
+        let Outdated { speaker, address, response_url } = outdated;
+        let asker = Asker { speaker, address, response_url: Some(response_url) };
+        let said = Message::body(&Refusal::Outdated.to_reply());
+        if let Err(error) = self.deliver_shown(&asker, &said).await {
+            tracing::warn!(error = format!("{error:#}"), "could not say that a click is outdated");
+        }
     }
 
     /// Opens the form, or says why not to whoever clicked.

@@ -41,6 +41,8 @@ pub enum Inbound {
     Opening(Opening),
     /// Somebody clicked where there is no message.
     Viewed(Viewed),
+    /// Somebody clicked on what another version of the program had shown.
+    Outdated(Outdated),
     /// Somebody opened the bot's Home.
     Home(Speaker),
     /// Somebody types into a field of a form.
@@ -84,6 +86,7 @@ impl Inbound {
             }
             Inbound::Opening(opening) => Some(&opening.click.speaker.tenant),
             Inbound::Viewed(viewed) => Some(&viewed.click.speaker.tenant),
+            Inbound::Outdated(outdated) => Some(&outdated.speaker.tenant),
             Inbound::Home(speaker) => Some(&speaker.tenant),
             Inbound::Typing(query) => Some(&query.speaker.tenant),
         }
@@ -139,6 +142,14 @@ pub struct Viewed {
     pub opens: Opens,
     /// Whether the answer is the next page of what was clicked in.
     pub replaces: bool,
+}
+
+/// A click that says nothing to us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outdated {
+    pub speaker: Speaker,
+    pub address: Address,
+    pub response_url: String,
 }
 
 /// A click on a button that opens a form.
@@ -263,7 +274,7 @@ pub fn interaction_of(payload: &Value, us: &Us<'_>) -> Inbound {
     }
     let speaker = speaker(tenant, user);
     let heard = match text_at(payload, "/type") {
-        "block_actions" => click(payload, speaker),
+        "block_actions" => click(payload, &speaker).or_else(|| outdated(payload, speaker)),
         "block_suggestion" => typing(payload, speaker),
         "view_submission" => filled(payload, speaker),
         "message_action" => pointed(payload, speaker),
@@ -272,8 +283,33 @@ pub fn interaction_of(payload: &Value, us: &Us<'_>) -> Inbound {
     heard.unwrap_or(Inbound::Ignored)
 }
 
+/// A click on what only our app can have shown, and this version does not know. In a view nobody can be told.
+fn outdated(payload: &Value, speaker: Speaker) -> Option<Inbound> {
+    let response_url = text_at(payload, "/response_url").to_string();
+    let address = clicked_in(payload, &speaker);
+    (!response_url.is_empty()).then_some(Inbound::Outdated(Outdated {
+        speaker,
+        address,
+        response_url,
+    }))
+}
+
+/// Where the message is that `speaker` clicked in.
+fn clicked_in(payload: &Value, speaker: &Speaker) -> Address {
+    let channel =
+        first_of([text_at(payload, "/channel/id"), text_at(payload, "/container/channel_id")]);
+    let thread = text_at(payload, "/container/thread_ts");
+    Address {
+        platform: Platform::Slack,
+        tenant: speaker.tenant.clone(),
+        channel_id: channel.to_string(),
+        channel_name: public_name(text_at(payload, "/channel/name").to_string()),
+        thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
+    }
+}
+
 /// A click on a button of ours, or a choice in a select of ours; `None` for any other.
-fn click(payload: &Value, speaker: Speaker) -> Option<Inbound> {
+fn click(payload: &Value, speaker: &Speaker) -> Option<Inbound> {
     let action = &payload["actions"][0];
     let action_id = text_at(action, "/action_id");
     let said = match text_at(action, "/type") {
@@ -284,20 +320,11 @@ fn click(payload: &Value, speaker: Speaker) -> Option<Inbound> {
     if said.is_empty() {
         return None;
     }
-    let channel =
-        first_of([text_at(payload, "/channel/id"), text_at(payload, "/container/channel_id")]);
-    let thread = text_at(payload, "/container/thread_ts");
-    let address = Address {
-        platform: Platform::Slack,
-        tenant: speaker.tenant.clone(),
-        channel_id: channel.to_string(),
-        channel_name: public_name(text_at(payload, "/channel/name").to_string()),
-        thread: Some(thread.to_string()).filter(|it| !it.is_empty()),
-    };
     // The next page takes the place of this one, where nobody but who turns it sees it.
     let is_page = said.split_whitespace().any(|word| word.starts_with("--page"));
     let replaces =
         is_page && payload.pointer("/container/is_ephemeral") == Some(&Value::Bool(true));
+    let (speaker, address) = (speaker.clone(), clicked_in(payload, speaker));
     let click = Click { speaker, address, words: said.replace('\0', " ") };
     let response_url = text_at(payload, "/response_url").to_string();
     let trigger_id = text_at(payload, "/trigger_id");
@@ -576,7 +603,7 @@ mod tests {
             panic!("not clicked");
         };
         assert_eq!((id.as_str(), click.words.as_str()), ("t1", "show payment-api"));
-        assert_eq!(payload("another-app"), Some(Inbound::Ignored));
+        assert!(matches!(payload("another-version:0"), Some(Inbound::Outdated(_))));
     }
 
     #[test]
@@ -618,13 +645,14 @@ mod tests {
         let Errand::Clicked { click, .. } = envelope.errand else { panic!("not clicked") };
         assert_eq!(click.words, "show ledger");
         for (kind, action_id, chosen) in [
-            ("static_select", "another-app", ledger.clone()),
+            ("static_select", "another-version:0", ledger.clone()),
             ("multi_static_select", "idp:0", ledger.clone()),
             ("users_select", "idp:0", ledger),
             ("static_select", "idp:0", json!(null)),
             ("static_select", "idp:0", json!({ "value": 7 })),
         ] {
-            assert_eq!(choice(kind, action_id, chosen), Inbound::Ignored, "{kind} {action_id}");
+            let heard = choice(kind, action_id, chosen);
+            assert!(matches!(heard, Inbound::Outdated(_)), "{kind} {action_id}");
         }
     }
 

@@ -210,9 +210,8 @@ pub struct Page {
     /// From 1.
     pub number: usize,
     pub of: usize,
-    /// The first and the last row on it, from 1.
-    pub first: usize,
-    pub last: usize,
+    /// Which rows are on it: `1 to 15`; or that there are none, behind the last page.
+    pub rows: String,
     /// The words that show the next page; `None` on the last.
     pub next: Option<String>,
     pub previous: Option<String>,
@@ -226,11 +225,14 @@ impl Page {
             return None;
         }
         let page = |number: usize| call.with("page", &number.to_string()).words();
+        let rows = match number <= of {
+            true => format!("{} to {}", offset(number) + 1, (number * PAGE_ROWS).min(total)),
+            false => format!("none of them on page {number}"),
+        };
         Some(Page {
             number,
             of,
-            first: ((number - 1) * PAGE_ROWS + 1).min(total),
-            last: (number * PAGE_ROWS).min(total),
+            rows,
             next: (number < of).then(|| page(number + 1)),
             previous: (number > 1).then(|| page((number - 1).min(of))),
         })
