@@ -8,6 +8,7 @@ pub mod layout;
 pub mod link;
 pub mod markdown;
 pub mod moment;
+pub mod outbox;
 pub mod slack;
 
 use std::time::Duration;

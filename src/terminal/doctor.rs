@@ -284,7 +284,7 @@ fn discord_problem(guild_id: &str, error: &DiscordError) -> Finding {
             "invite the app to the server with the scope `applications.commands`, or correct `discord.guild_ids`"
         }
         DiscordError::Limited { .. } => "try again in a minute",
-        DiscordError::Away { .. } => {
+        DiscordError::Away { .. } | DiscordError::Unavailable { .. } => {
             "see https://discordstatus.com, and that this machine may connect to discord.com"
         }
         _ => "compare DISCORD_APPLICATION_ID and DISCORD_BOT_TOKEN with the app's pages",

@@ -303,6 +303,9 @@ impl Running {
         let _ = self.app.profiles.set(api.clone());
         let dispatcher = Dispatcher::new(self.app.clone(), api, self.tasks.clone());
         let dispatcher = Arc::new(dispatcher);
+        if config.bot_token.is_some() {
+            links.push(("slack_messages", dispatcher.outbox().link.clone()));
+        }
         let routes = |secret| Slack::new(secret, dispatcher.clone());
         let slack = config.signing_secret.as_ref().map(routes).transpose()?.map(Arc::new);
         if let Some(app_token) = &config.app_token {
@@ -341,6 +344,9 @@ impl Running {
             dispatcher = dispatcher.answering_within(gateway::ANSWER_WITHIN);
         }
         let dispatcher = Arc::new(dispatcher);
+        if config.bot_token.is_some() {
+            links.push(("discord_messages", dispatcher.outbox().link.clone()));
+        }
         let routes = |key| Discord::new(key, dispatcher.clone());
         let discord = config.public_key.as_deref().map(routes).transpose()?.map(Arc::new);
         if let Some(token) = by_gateway {

@@ -179,19 +179,16 @@ async fn an_answer_that_takes_long_follows_by_the_token() {
     assert!(shown(&heard.body).contains("payment-api"), "{heard:?}");
 }
 
-/// D13: Discord turned the answer away; it is sent when the lease has ended.
+/// D11: Discord turned the answer away; it is sent when Discord answers again.
 #[tokio::test]
 async fn an_answer_that_discord_could_not_take_is_sent_later() {
     let world = World::new().await;
     world.fake_discord.is_away_for(1);
     world.interacts(3, click("owner payment-api")).await;
     assert_eq!(world.fake_discord.hears().await.call, "away");
-    sqlx::query("update idp.inbox set lease_until = now() - interval '1 second'")
-        .execute(&world.fresh.pool)
-        .await
-        .unwrap();
     let stop = CancellationToken::new();
     let kept = tokio::spawn(world.discord.clone().keep(stop.clone()));
+    assert_eq!(world.fake_discord.hears().await.call, "GET /users/@me", "is it there again?");
     let heard = world.fake_discord.hears().await;
     assert!(shown(&heard.body).contains("is owned by **Payments**"), "{heard:?}");
     stop.cancel();

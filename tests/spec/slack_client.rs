@@ -11,6 +11,8 @@ use idp::chat::slack::client::{Identity, Posted, SlackApi, SlackError};
 use serde_json::{Value, json};
 use url::Url;
 
+/// Longer than any turn.
+const PATIENCE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "xoxb-canary-of-the-token";
 
 #[tokio::test]
@@ -19,7 +21,7 @@ async fn a_message_goes_to_its_channel_and_thread_with_the_bots_token() {
         Slack::answering(vec![ok(json!({"ok": true, "channel": "C1", "ts": "17.5", "new": 1}))])
             .await;
     let message = json!({"text": "hello", "blocks": []});
-    let posted = slack.api().post_message("C1", Some("16.1"), &message).await.unwrap();
+    let posted = slack.api().post_message("C1", Some("16.1"), &message, PATIENCE).await.unwrap();
     assert_eq!(posted, Posted { channel: "C1".into(), ts: "17.5".into() });
 
     let heard = slack.heard();
@@ -71,9 +73,9 @@ async fn a_message_is_held_back_for_as_long_as_slack_asks() {
     let posted = || ok(json!({"ok": true, "channel": "C1", "ts": "1"}));
     let slack = Slack::answering(vec![limited, posted(), posted()]).await;
     let api = slack.api();
-    api.post_message("C1", None, &json!({"text": "hello"})).await.unwrap();
+    api.post_message("C1", None, &json!({"text": "hello"}), PATIENCE).await.unwrap();
     // Another channel waits as well: the limit is the workspace's.
-    api.post_message("C2", None, &json!({"text": "hello"})).await.unwrap();
+    api.post_message("C2", None, &json!({"text": "hello"}), PATIENCE).await.unwrap();
     let heard = slack.heard();
     assert!(heard[1].at - heard[0].at >= Duration::from_millis(1900), "sent inside the window");
     assert_eq!(heard.len(), 3);
@@ -86,7 +88,7 @@ async fn a_pause_that_makes_the_message_stale_is_an_error_and_nothing_more_is_se
     let slack = Slack::answering(vec![limited]).await;
     let api = slack.api();
     for _ in 0..5 {
-        let error = api.post_message("C1", None, &json!({"text": "hello"})).await;
+        let error = api.post_message("C1", None, &json!({"text": "hello"}), PATIENCE).await;
         assert!(matches!(error, Err(SlackError::Limited { .. })), "{error:?}");
     }
     assert_eq!(slack.heard().len(), 1);
@@ -100,9 +102,9 @@ async fn a_channel_hears_one_message_a_second_and_others_need_not_wait() {
     let hello = json!({"text": "hello"});
     let started = Instant::now();
     let (first, second, other) = tokio::join!(
-        api.post_message("C1", None, &hello),
-        api.post_message("C1", None, &hello),
-        api.post_message("C2", None, &hello),
+        api.post_message("C1", None, &hello, PATIENCE),
+        api.post_message("C1", None, &hello, PATIENCE),
+        api.post_message("C2", None, &hello, PATIENCE),
     );
     assert!(first.is_ok() && second.is_ok() && other.is_ok());
     let at = |channel: &str| -> Vec<Instant> {
@@ -118,7 +120,11 @@ async fn a_message_that_may_have_arrived_is_not_sent_again() {
     let broken = (StatusCode::BAD_GATEWAY, "<html>secret</html>").into_response();
     let slack = Slack::answering(vec![broken, ok(json!("nonsense"))]).await;
     for _ in 0..2 {
-        let error = slack.api().post_message("C1", None, &json!({"text": "x"})).await.unwrap_err();
+        let error = slack
+            .api()
+            .post_message("C1", None, &json!({"text": "x"}), PATIENCE)
+            .await
+            .unwrap_err();
         assert!(matches!(error, SlackError::Unavailable { .. }), "{error:?}");
     }
     assert_eq!(slack.heard().len(), 2, "one request each");
@@ -134,8 +140,11 @@ async fn what_slack_refuses_is_told_by_its_code_and_by_nothing_else() {
     ])
     .await;
     for said in ["/invite @idp", "SLACK_BOT_TOKEN", "invalid_blocks"] {
-        let error =
-            slack.api().post_message("C1", None, &json!({"text": "private"})).await.unwrap_err();
+        let error = slack
+            .api()
+            .post_message("C1", None, &json!({"text": "private"}), PATIENCE)
+            .await
+            .unwrap_err();
         let told = format!("{error} {error:?}");
         assert!(told.contains(said), "{told}");
         assert!(!told.contains(TOKEN) && !told.contains("private"), "{told}");
@@ -146,7 +155,7 @@ async fn what_slack_refuses_is_told_by_its_code_and_by_nothing_else() {
 async fn without_a_token_nothing_is_posted() {
     let slack = Slack::answering(Vec::new()).await;
     let api = SlackApi::new(&slack.api_url, None, &[]).unwrap();
-    let error = api.post_message("C1", None, &json!({"text": "hello"})).await;
+    let error = api.post_message("C1", None, &json!({"text": "hello"}), PATIENCE).await;
     assert!(matches!(error, Err(SlackError::Token { .. })), "{error:?}");
     assert!(slack.heard().is_empty());
 }

@@ -189,6 +189,8 @@ async fn process(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (discord, route) = discord_world::route(app, fake_discord, answer_within, tasks);
+    tokio::spawn(dispatcher.outbox().keep(dispatcher.clone(), stop.clone()));
+    tokio::spawn(discord.outbox().keep(discord.clone(), stop.clone()));
     let web = Web {
         app: app.clone(),
         slack: Some(Arc::new(slack)),

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use serenity::model::gateway::BotGateway;
 use url::Url;
 
+use super::errors;
 use crate::chat::api::{Api, is_loopback};
+use crate::chat::outbox::{Policy, Unsent};
 use crate::conversation::Picture;
 use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Answer, Client, HttpError};
@@ -59,6 +61,9 @@ pub enum DiscordError {
     /// The message, or the right to answer, is no more; there is nobody to tell.
     #[error("what was to be answered is gone ({code})")]
     Gone { code: u64 },
+    /// Say it below nothing, or not at all.
+    #[error("what was to be replied to is gone ({code})")]
+    Message { code: u64 },
     /// The application is not in the server, or may not do this there.
     #[error("Discord does not let the bot do this ({code}); invite it to the server anew")]
     Access { code: u64 },
@@ -67,18 +72,68 @@ pub enum DiscordError {
     Token,
     /// Nothing was done.
     #[error("Discord takes no more calls for {} s", wait.as_secs())]
-    Limited { wait: Duration },
+    Limited {
+        wait: Duration,
+        /// Whether of any kind.
+        everywhere: bool,
+    },
+    /// Nothing was done, and some time later it may be.
+    #[error("Discord does not take this now ({code})")]
+    Later { code: u64 },
     /// Ours to put right: Discord does not understand what we sent.
     #[error("Discord refused the call (status {status}, {code})")]
     Rejected { status: u16, code: u64 },
+    /// Nothing was done: Discord is not there, or takes nothing.
     #[error("Discord is away: {why}")]
     Away { why: String },
+    /// It may or may not have been done.
+    #[error("Discord could not be asked: {why}")]
+    Unavailable { why: String },
 }
 
 impl DiscordError {
-    /// Whether the same call may work later; each of ours does nothing the second time.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, DiscordError::Limited { .. } | DiscordError::Away { .. })
+    /// What Discord's answer of `status` with `code` means, zero where there is none.
+    fn from_code(status: u16, code: u64) -> DiscordError {
+        let why = match code {
+            0 => format!("it answers with status {status}"),
+            code => format!("it answers with status {status}, {code}"),
+        };
+        match errors::policy(status, code) {
+            Policy::Person => DiscordError::Access { code },
+            Policy::Channel => DiscordError::Message { code },
+            Policy::Gone => DiscordError::Gone { code },
+            Policy::Mend => DiscordError::Token,
+            Policy::Later => DiscordError::Later { code },
+            Policy::Limited => DiscordError::Limited { wait: WAIT, everywhere: false },
+            Policy::Away => DiscordError::Away { why },
+            Policy::Uncertain => DiscordError::Unavailable { why },
+            Policy::Ours => DiscordError::Rejected { status, code },
+        }
+    }
+
+    /// What is done about a post that was answered so.
+    fn policy(&self) -> Policy {
+        match self {
+            DiscordError::Access { .. } => Policy::Person,
+            DiscordError::Message { .. } => Policy::Channel,
+            DiscordError::Gone { .. } => Policy::Gone,
+            DiscordError::Token => Policy::Mend,
+            DiscordError::Later { .. } => Policy::Later,
+            DiscordError::Limited { .. } => Policy::Limited,
+            DiscordError::Away { .. } => Policy::Away,
+            DiscordError::Unavailable { .. } => Policy::Uncertain,
+            DiscordError::Rejected { .. } => Policy::Ours,
+        }
+    }
+}
+
+impl From<DiscordError> for Unsent {
+    fn from(error: DiscordError) -> Unsent {
+        let (wait, everywhere) = match error {
+            DiscordError::Limited { wait, everywhere } => (wait, everywhere),
+            _ => (Duration::ZERO, false),
+        };
+        Unsent { policy: error.policy(), wait, everywhere, why: error.to_string() }
     }
 }
 
@@ -114,16 +169,22 @@ impl DiscordApi {
         answer: &RawValue,
     ) -> Result<(), DiscordError> {
         let path = ["interactions", id, token, "callback"];
-        self.call(Method::POST, &path, &[], answer).await.map(|_| ())
+        self.call(WAIT_MAX, Method::POST, &path, &[], answer).await.map(|_| ())
     }
 
     /// `message` is what the interaction of this `token` is answered, in the place of what it was answered
-    /// before; within 15 minutes of it. The answer before may still be on its way to Discord.
+    /// before; within 15 minutes of it. The answer before may still be on its way to Discord. Where Discord asks us to
+    /// wait, it is sent again when the time has come, unless that is after `patience`.
     ///
     /// # Errors
     /// [`DiscordError`]
-    pub async fn edit_answer(&self, token: &str, message: &Value) -> Result<(), DiscordError> {
-        self.edit_answer_with(token, message, &[]).await
+    pub async fn edit_answer(
+        &self,
+        token: &str,
+        message: &Value,
+        patience: Duration,
+    ) -> Result<(), DiscordError> {
+        self.edit_answer_with(token, message, &[], patience).await
     }
 
     /// [`DiscordApi::edit_answer`] with `pictures`, which `message` names as its attachments.
@@ -135,21 +196,25 @@ impl DiscordApi {
         token: &str,
         message: &Value,
         pictures: &[Picture],
+        patience: Duration,
     ) -> Result<(), DiscordError> {
         let path = ["webhooks", &self.application_id, token, "messages", "@original"];
         let mut pauses = EDIT_AGAIN_AFTER.into_iter();
         loop {
             // The token in the address says who may: no other is sent.
-            let edited =
-                self.call_with(Method::PATCH, &path, &[], message, pictures).await.map(|_| ());
+            let edited = self.call_with(patience, Method::PATCH, &path, &[], message, pictures);
+            let edited = edited.await.map(|_| ());
             match (&edited, pauses.next()) {
-                (Err(DiscordError::Gone { .. }), Some(pause)) => tokio::time::sleep(pause).await,
+                (Err(DiscordError::Gone { .. } | DiscordError::Message { .. }), Some(pause)) => {
+                    tokio::time::sleep(pause).await;
+                }
                 _ => return edited,
             }
         }
     }
 
-    /// `message`, an object, is posted in the channel `channel_id`; once for each `nonce` in it. Gives its id.
+    /// `message`, an object, is posted in the channel `channel_id`; once for each `nonce` in it. Returns its id.
+    /// Where Discord asks us to wait, it is sent again when the time has come, unless that is after `patience`.
     ///
     /// # Errors
     /// [`DiscordError`]
@@ -157,9 +222,10 @@ impl DiscordApi {
         &self,
         channel_id: &str,
         message: &Value,
+        patience: Duration,
     ) -> Result<String, DiscordError> {
         let path = ["channels", channel_id, "messages"];
-        let posted = self.call_as_bot(Method::POST, &path, message).await?;
+        let posted = self.call_as_bot_within(patience, Method::POST, &path, message).await?;
         Ok(posted["id"].as_str().unwrap_or_default().to_string())
     }
 
@@ -178,7 +244,30 @@ impl DiscordApi {
         let bot = self.bot()?;
         let path = ["channels", channel_id, "messages", message_id];
         let headers = [("authorization", bot.as_str())];
-        self.call_with(Method::PATCH, &path, &headers, message, pictures).await.map(|_| ())
+        let edited =
+            self.call_with(WAIT_MAX, Method::PATCH, &path, &headers, message, pictures).await;
+        edited.map(|_| ())
+    }
+
+    /// The channel in which the bot and `user_id` are alone.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn direct_channel(
+        &self,
+        user_id: &str,
+        patience: Duration,
+    ) -> Result<String, DiscordError> {
+        let path = ["users", "@me", "channels"];
+        let body = json!({ "recipient_id": user_id });
+        let opened = self.call_as_bot_within(patience, Method::POST, &path, &body).await?;
+        let id = opened["id"].as_str().filter(|id| !id.is_empty()).map(str::to_string);
+        id.ok_or_else(|| DiscordError::Away { why: "it does not tell the channel's id".into() })
+    }
+
+    /// Whether there is a token to call with.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// Whether `user_id` is in the server `guild_id`, and we are.
@@ -189,9 +278,8 @@ impl DiscordApi {
         let path = ["guilds", guild_id, "members", user_id];
         match self.call_as_bot(Method::GET, &path, &Value::Null).await {
             Ok(_) => Ok(true),
-            // Unknown members and users.
-            Err(DiscordError::Rejected { code: 10_007 | 10_013, .. }) => Ok(false),
-            Err(DiscordError::Access { .. }) => Ok(false),
+            // Unknown members, users and servers.
+            Err(DiscordError::Gone { .. } | DiscordError::Access { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -273,23 +361,36 @@ impl DiscordApi {
         path: &[&str],
         body: &Value,
     ) -> Result<Value, DiscordError> {
-        let bot = self.bot()?;
-        self.call(method, path, &[("authorization", &bot)], body).await
+        self.call_as_bot_within(WAIT_MAX, method, path, body).await
     }
 
+    async fn call_as_bot_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<Value, DiscordError> {
+        let bot = self.bot()?;
+        self.call(patience, method, path, &[("authorization", &bot)], body).await
+    }
+
+    /// Waits where Discord asks for it, each time no longer than `patience`.
     async fn call(
         &self,
+        patience: Duration,
         method: Method,
         path: &[&str],
         headers: &[(&str, &str)],
         body: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Value, DiscordError> {
-        self.call_with(method, path, headers, body, &[]).await
+        self.call_with(patience, method, path, headers, body, &[]).await
     }
 
     /// Calls with `pictures` as the files of the call, where there are any.
     async fn call_with(
         &self,
+        patience: Duration,
         method: Method,
         path: &[&str],
         headers: &[(&str, &str)],
@@ -297,7 +398,7 @@ impl DiscordApi {
         pictures: &[Picture],
     ) -> Result<Value, DiscordError> {
         let url = self.at(path);
-        let mut called = Err(DiscordError::Limited { wait: Duration::ZERO });
+        let mut called = Err(DiscordError::Limited { wait: Duration::ZERO, everywhere: false });
         for _ in 0..CALLS_MAX {
             let answer = match method {
                 Method::GET => self.http.get_with(url.as_str(), headers, ANSWER_BYTES_MAX).await,
@@ -315,7 +416,7 @@ impl DiscordApi {
             };
             called = judge(answer);
             match &called {
-                Err(DiscordError::Limited { wait }) if *wait <= WAIT_MAX => {
+                Err(DiscordError::Limited { wait, .. }) if *wait <= patience => {
                     tokio::time::sleep(*wait).await;
                 }
                 _ => break,
@@ -343,25 +444,25 @@ fn files(pictures: &[Picture]) -> Vec<(String, String, &'static str, Bytes)> {
 }
 
 /// What Discord's answer means. Nothing of its body goes into an error: it may repeat what we sent.
-///
-/// Source: <https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>
 fn judge(answer: Result<Answer, HttpError>) -> Result<Value, DiscordError> {
-    let answer = answer.map_err(|error| DiscordError::Away { why: error.to_string() })?;
-    let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let code = said["code"].as_u64().unwrap_or_default();
-    match (answer.status, code) {
-        (200..300, _) => Ok(said),
-        (429, _) => Err(DiscordError::Limited { wait: wait(&answer, &said) }),
-        (401, 0) => Err(DiscordError::Token),
-        // Unknown interactions, messages and webhooks; an interaction that was answered; a webhook's token
-        // that has ended.
-        (_, 10_008 | 10_015 | 10_062 | 40_060 | 50_027) => Err(DiscordError::Gone { code }),
-        (401, _) => Err(DiscordError::Token),
-        (403, _) | (_, 10_004 | 50_001 | 50_013) => Err(DiscordError::Access { code }),
-        (status @ 500.., _) => {
-            Err(DiscordError::Away { why: format!("it answers with status {status}") })
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error @ HttpError::Unreachable { .. }) => {
+            return Err(DiscordError::Away { why: error.to_string() });
         }
-        (status, _) => Err(DiscordError::Rejected { status, code }),
+        Err(error) => return Err(DiscordError::Unavailable { why: error.to_string() }),
+    };
+    let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if (200..300).contains(&answer.status) {
+        return Ok(said);
+    }
+    let code = said["code"].as_u64().unwrap_or_default();
+    match DiscordError::from_code(answer.status, code) {
+        DiscordError::Limited { .. } => {
+            let everywhere = said["global"].as_bool().unwrap_or(false);
+            Err(DiscordError::Limited { wait: wait(&answer, &said), everywhere })
+        }
+        error => Err(error),
     }
 }
 
@@ -419,26 +520,37 @@ mod tests {
     }
 
     #[test]
-    fn each_error_of_discord_says_what_can_be_done() {
+    fn each_error_of_discord_says_what_is_done_about_it() {
         let of = |status: u16, body: &str| {
             let body = body.as_bytes().to_vec();
             judge(Ok(Answer { status, headers: HeaderMap::new(), body })).unwrap_err()
         };
         let code = |code: u64| format!(r#"{{"code":{code}}}"#);
-        for gone in [10_008, 10_015, 10_062, 40_060, 50_027] {
-            assert_eq!(of(404, &code(gone)), DiscordError::Gone { code: gone });
+        for (it, policy) in errors::ERRORS {
+            assert_eq!(of(400, &code(it)).policy(), policy, "{it}");
         }
-        for access in [50_001, 50_013] {
-            assert_eq!(of(403, &code(access)), DiscordError::Access { code: access });
+        let unknown = [
+            (401, Policy::Mend),
+            (403, Policy::Person),
+            (404, Policy::Ours),
+            (500, Policy::Uncertain),
+            (503, Policy::Away),
+        ];
+        for (status, policy) in unknown {
+            assert_eq!(of(status, "").policy(), policy, "{status}");
         }
         assert_eq!(of(401, &code(0)), DiscordError::Token);
         assert_eq!(
             of(429, r#"{"retry_after":1.5}"#),
-            DiscordError::Limited { wait: Duration::from_millis(1_500) }
+            DiscordError::Limited { wait: Duration::from_millis(1_500), everywhere: false }
         );
-        assert_eq!(of(429, "{"), DiscordError::Limited { wait: WAIT });
-        assert_eq!(of(429, r#"{"retry_after":-1}"#), DiscordError::Limited { wait: WAIT });
-        assert!(of(503, "").is_passing() && of(500, "").is_passing());
+        assert_eq!(
+            of(429, r#"{"retry_after":2,"global":true}"#),
+            DiscordError::Limited { wait: Duration::from_secs(2), everywhere: true }
+        );
+        let a_while = DiscordError::Limited { wait: WAIT, everywhere: false };
+        assert_eq!(of(429, "{"), a_while);
+        assert_eq!(of(429, r#"{"retry_after":-1}"#), a_while);
         assert_eq!(of(400, &code(50_035)), DiscordError::Rejected { status: 400, code: 50_035 });
     }
 }

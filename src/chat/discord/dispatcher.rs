@@ -8,11 +8,12 @@ mod pictures;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use serenity::builder::{CreateInteractionResponse, CreateInteractionResponseMessage};
+use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,10 +24,14 @@ use super::modal;
 use super::outbound::{Message, body};
 use crate::app::App;
 use crate::chat::inbox::Delivery;
-use crate::chat::inbox::worker::{Answers, Worker};
+use crate::chat::inbox::worker::{Answered, Answers, Worker};
+use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
+use crate::chat::outbox::{Policy, Post, Priority, Route, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
-use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker, Way};
+use crate::conversation::{
+    Address, Click, Invocation, Platform, Pointing, Query, Reply, Speaker, Way,
+};
 use crate::error::{Error, Refusal};
 use crate::pictures::graph::Graph;
 use pictures::Place;
@@ -41,6 +46,11 @@ const ALONE: &str = "@me";
 /// same name goes first.
 pub const ASK: &str = "ask";
 pub const QUESTION: &str = "question";
+
+/// How long an answer waits its turn where Discord asks for it, before it is written down.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+const NONCE_CHARACTERS_MAX: usize = 25;
 
 /// What every way in from Discord leads to.
 pub struct Dispatcher {
@@ -74,12 +84,6 @@ struct Clicked {
     filled: bool,
 }
 
-impl Clicked {
-    fn way(&self) -> Way {
-        if self.filled { Way::Filled } else { Way::Button }
-    }
-}
-
 impl Dispatcher {
     /// `tasks` are waited for before the process ends.
     pub fn new(app: Arc<App>, api: DiscordApi, tasks: TaskTracker) -> Dispatcher {
@@ -90,6 +94,16 @@ impl Dispatcher {
     /// A command is answered on its request within `answer_within`, or by its token.
     pub fn answering_within(self, answer_within: Duration) -> Dispatcher {
         Dispatcher { answer_within, ..self }
+    }
+
+    /// What is posted keeps to these pauses.
+    pub fn pausing(self, pauses: Pauses) -> Dispatcher {
+        Dispatcher { worker: self.worker.pausing(pauses), ..self }
+    }
+
+    /// What is posted, and whether it arrives.
+    pub fn outbox(&self) -> Arc<Outbox> {
+        self.worker.outbox.clone()
     }
 
     /// Answers what other processes took and left, until `stop`.
@@ -135,7 +149,10 @@ impl Dispatcher {
         let clicked = |words, filled| Clicked { click: click(words), token: token.clone(), filled };
         match wish {
             Wish::Call { command, values } => Ok(match self.words(&command, &values) {
-                Ok(text) => self.answer_command(Invocation { speaker, address, text }, token).await,
+                Ok(text) => {
+                    let asked = Invocation { speaker, address, text };
+                    self.answer_command(asked, id, token).await
+                }
                 Err(error) => Message::body(&error.into_reply()),
             }),
             Wish::Typing { command, field, typed } => {
@@ -174,27 +191,71 @@ impl Dispatcher {
         }
     }
 
-    async fn answer_command(self: &Arc<Self>, invocation: Invocation, token: String) -> Bytes {
-        let app = self.app.clone();
-        let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
+    async fn answer_command(
+        self: &Arc<Self>,
+        invocation: Invocation,
+        id: String,
+        token: String,
+    ) -> Bytes {
+        let (app, asked) = (self.app.clone(), invocation.clone());
+        let mut answer = Box::pin(async move { app.answer_shown(asked, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(shown) => {
                 self.follow_up_answer(token, &shown.message, shown.graph);
                 shown.message
             }
             Err(_) => {
-                self.tasks.spawn(self.clone().answer_later(token, answer));
+                self.tasks.spawn(self.clone().answer_later(invocation, id, token, answer));
                 later()
             }
         }
     }
 
-    async fn answer_later(self: Arc<Self>, token: String, answer: impl Future<Output = Shown>) {
+    async fn answer_later(
+        self: Arc<Self>,
+        invocation: Invocation,
+        id: String,
+        token: String,
+        answer: impl Future<Output = Shown>,
+    ) {
         let Shown { message, graph, .. } = answer.await;
-        if let Err(error) = self.edit(&token, &message).await {
-            tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
+        let Err(unsent) = self.edit_shown(&token, &message).await else {
+            return self.follow_up_answer(token, &message, graph);
+        };
+        // What was shown cannot be posted: it is asked for again.
+        let reply = self.app.answer(Way::Command, invocation.clone()).await;
+        let Invocation { speaker, address, .. } = invocation;
+        let mut post = self.answer_to(speaker, address, id, token, reply);
+        match self.worker.outbox.after_answer(&mut post.to, unsent, true) {
+            Ok(after) => {
+                let post = Post { after, ..post };
+                self.worker.outbox.post(&self, post, None).await;
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "could not send an answer that took long");
+            }
         }
-        self.follow_up_answer(token, &message, graph);
+    }
+
+    /// `reply` to the interaction of this `token`: for whoever asked alone, and written to them once the token has
+    /// ended, where the bot can.
+    fn answer_to(
+        &self,
+        speaker: Speaker,
+        address: Address,
+        key: String,
+        token: String,
+        reply: Reply,
+    ) -> Post {
+        let to = To {
+            answer: Some(token),
+            channel: address.channel_id,
+            person: Some(speaker.user_id).filter(|_| self.api.has_token()),
+            alone: true,
+            ..To::default()
+        };
+        post(address.tenant, key, to, reply)
     }
 
     /// Takes what came in, once; its answer follows in the background, and `replaces` the message that was
@@ -233,13 +294,21 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Posts what `said` is answered, below it.
-    async fn answer_message(self: &Arc<Self>, said: Said) -> anyhow::Result<()> {
-        let Some(tenant) = self.server_of(&said).await? else {
-            tracing::warn!(
-                "somebody wrote to the bot who is in no server of `discord.guild_ids` of idp.yaml"
-            );
-            return Ok(());
+    /// What `said` is answered, below it.
+    async fn answer_message(&self, said: Said) -> anyhow::Result<Answered> {
+        let tenant = match self.server_of(&said).await.map_err(Unsent::from) {
+            Ok(Some(tenant)) => tenant,
+            Ok(None) => {
+                tracing::warn!(
+                    "somebody wrote to the bot who is in no server of `discord.guild_ids` of idp.yaml"
+                );
+                return Ok(Answered::Done);
+            }
+            Err(unsent) if unsent.policy == Policy::Ours => bail!("{}", unsent.why),
+            Err(unsent) => {
+                tracing::warn!(error = unsent.why, "could not ask Discord who somebody is");
+                return Ok(Answered::NotNow);
+            }
         };
         let Said { message_id, channel_id, user_id, text, .. } = said;
         let platform = Platform::Discord;
@@ -250,25 +319,20 @@ impl Dispatcher {
             channel_name: None,
             thread: None,
         };
-        let speaker = Speaker { platform, tenant, user_id };
+        let to = To {
+            channel: channel_id,
+            thread: Some(message_id.clone()),
+            person: Some(user_id.clone()),
+            ..To::default()
+        };
+        let speaker = Speaker { platform, tenant: tenant.clone(), user_id };
         let reply = self.app.answer(Way::Message, Invocation { speaker, address, text }).await;
-        let mut message = unflagged(serde_json::to_value(Message::of(&reply))?)?;
-        message["message_reference"] =
-            json!({ "message_id": message_id, "fail_if_not_exists": false });
-        // Discord posts it once, should it be sent again.
-        message["nonce"] = message_id.into();
-        message["enforce_nonce"] = true.into();
-        let message_id = self.api.post_message(&channel_id, &message).await?;
-        // What is edited is neither an answer anew nor posted once.
-        let place = Place::Posted { channel_id, message_id };
-        let message = serde_json::to_value(Message::of(&reply))?;
-        self.follow_up(place, message, Graph::of(&reply.answer).map(Arc::new));
-        Ok(())
+        Ok(Answered::Post(Box::new(post(tenant, message_id, to, reply))))
     }
 
     /// The server in which `said` is answered: its own, or one that we serve and whoever wrote to the bot alone
     /// is in. `None` for a stranger.
-    async fn server_of(&self, said: &Said) -> anyhow::Result<Option<String>> {
+    async fn server_of(&self, said: &Said) -> Result<Option<String>, DiscordError> {
         if let Some(guild_id) = &said.guild_id {
             return Ok(Some(guild_id.clone()));
         }
@@ -280,49 +344,104 @@ impl Dispatcher {
         Ok(None)
     }
 
-    /// `message`, which was to answer the request, takes the place of what answered it.
-    async fn edit(&self, token: &str, message: &[u8]) -> anyhow::Result<()> {
-        let mut message: Value = serde_json::from_slice(message)?;
-        let data = unflagged(message["data"].take())?;
-        Ok(self.api.edit_answer(token, &data).await?)
+    /// What was shown, which was to answer the request, takes the place of what answered it.
+    async fn edit_shown(&self, token: &str, shown: &[u8]) -> Result<(), Unsent> {
+        let mut shown: Value =
+            serde_json::from_slice(shown).map_err(|error| Unsent::ours(&error.into()))?;
+        let message = unflagged(shown["data"].take());
+        Ok(self.api.edit_answer(token, &message, WAIT_MAX).await?)
+    }
+}
+
+fn post(tenant: String, key: String, to: To, reply: Reply) -> Post {
+    let (platform, priority, after) = (Platform::Discord, Priority::Answer, Duration::ZERO);
+    Post { platform, tenant, key, priority, to, reply, after }
+}
+
+impl Posts for Dispatcher {
+    /// Discord remembers a `nonce` for "a few minutes".
+    /// Source: <https://docs.discord.com/developers/resources/message#create-message>
+    const TOLD_APART_WITHIN: Option<Duration> = Some(Duration::from_secs(120));
+
+    async fn send(
+        self: &Arc<Self>,
+        post: &Post,
+        route: Route,
+        patience: Duration,
+    ) -> Result<String, Unsent> {
+        let To { answer, channel, thread, person, .. } = &post.to;
+        let message = serde_json::to_value(Message::of(&post.reply));
+        let words = unflagged(message.map_err(|error| Unsent::ours(&error.into()))?);
+        let graph = Graph::of(&post.reply.answer).map(Arc::new);
+        if let (Route::Answer, Some(token)) = (route, answer) {
+            self.api.edit_answer(token, &words, patience).await?;
+            self.follow_up(Place::Answer { token: token.clone() }, words, graph);
+            return Ok(String::new());
+        }
+        let mut message = words.clone();
+        // Discord posts it once, should it be sent again.
+        message["nonce"] = nonce(&post.key).into();
+        message["enforce_nonce"] = true.into();
+        if let (Route::Thread, Some(message_id)) = (route, thread) {
+            message["message_reference"] =
+                json!({ "message_id": message_id, "fail_if_not_exists": false });
+        }
+        let channel_id = match (route, person) {
+            (Route::Person, Some(person)) => self.api.direct_channel(person, patience).await?,
+            _ => channel.clone(),
+        };
+        let message_id = self.api.post_message(&channel_id, &message, patience).await?;
+        // What is edited is neither an answer anew nor posted once.
+        let place = Place::Posted { channel_id, message_id: message_id.clone() };
+        self.follow_up(place, words, graph);
+        Ok(message_id)
+    }
+
+    async fn ask(&self) -> Result<(), Unsent> {
+        Ok(self.api.bot_user_id().await.map(|_| ())?)
     }
 }
 
 impl Answers for Dispatcher {
-    async fn answer(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<()> {
+    async fn answer(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<Answered> {
         let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
-        match errand {
-            Errand::Clicked(clicked) => {
-                let way = clicked.way();
-                let reply = self.app.answer(way, clicked.click.into()).await;
-                let message = Message::body(&reply);
-                self.edit(&clicked.token, &message).await?;
-                self.follow_up_answer(
-                    clicked.token,
-                    &message,
-                    Graph::of(&reply.answer).map(Arc::new),
-                );
-                Ok(())
+        let (speaker, address, token, reply) = match errand {
+            Errand::Said(said) => return self.answer_message(said).await,
+            Errand::Clicked(Clicked { click, token, filled }) => {
+                let Click { speaker, address, .. } = click.clone();
+                let way = if filled { Way::Filled } else { Way::Button };
+                (speaker, address, token, self.app.answer(way, click.into()).await)
             }
             Errand::Pointed { pointing, token } => {
-                let reply = self.app.answer_about(pointing).await;
-                self.edit(&token, &Message::body(&reply)).await
+                let Pointing { speaker, address, .. } = pointing.clone();
+                (speaker, address, token, self.app.answer_about(pointing).await)
             }
-            Errand::Said(said) => self.answer_message(said).await,
-        }
+        };
+        let mut post = self.answer_to(speaker, address, delivery.envelope.clone(), token, reply);
+        let Err(unsent) = self.send(&post, Route::Answer, WAIT_MAX).await else {
+            return Ok(Answered::Done);
+        };
+        post.after = self.worker.outbox.after_answer(&mut post.to, unsent, true)?;
+        Ok(Answered::Post(Box::new(post)))
     }
+}
 
-    fn is_passing(error: &anyhow::Error) -> bool {
-        error.downcast_ref().is_some_and(DiscordError::is_passing)
+/// What Discord tells copies of a message apart by: at most 25 characters.
+fn nonce(key: &str) -> String {
+    match key.len() <= NONCE_CHARACTERS_MAX && key.is_ascii() {
+        true => key.to_string(),
+        false => hex::encode(&Sha256::digest(key)[..NONCE_CHARACTERS_MAX / 2]),
     }
 }
 
 /// `message` without what says that one person alone sees it: that is decided by what answers a request, and
 /// nothing else can say it.
-fn unflagged(mut message: Value) -> anyhow::Result<Value> {
-    message.as_object_mut().context("the message is not an object")?.remove("flags");
-    Ok(message)
+fn unflagged(mut message: Value) -> Value {
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("flags");
+    }
+    message
 }
 
 /// An answer follows, for whoever asked alone: whom it is for is not known yet, and cannot be changed then.

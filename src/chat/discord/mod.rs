@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod dispatcher;
+pub mod errors;
 pub mod gateway;
 pub mod inbound;
 pub mod modal;

@@ -1,7 +1,7 @@
 //! The inbox's SQL.
 
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
 use super::Delivery;
 
@@ -22,7 +22,7 @@ pub async fn insert(db: &PgPool, delivery: &Delivery, lease_s: f64) -> sqlx::Res
     Ok(inserted.rows_affected() == 1)
 }
 
-pub async fn finish(db: &PgPool, delivery: &Delivery) -> sqlx::Result<()> {
+pub async fn finish(db: impl PgExecutor<'_>, delivery: &Delivery) -> sqlx::Result<()> {
     sqlx::query(
         "update idp.inbox
          set done_at = clock_timestamp(), body = '{}'

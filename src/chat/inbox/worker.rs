@@ -12,23 +12,33 @@ use tokio_util::task::TaskTracker;
 use super::{Delivery, Inbox, Taken};
 use crate::app::App;
 use crate::chat::Rejection;
+use crate::chat::outbox::Post;
+use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
 
 /// How often what other processes left unanswered is looked for.
 const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
 
 /// What answers the deliveries of one platform.
-pub trait Answers: Send + Sync + 'static {
-    /// Sends the answer to `delivery`.
+pub trait Answers: Posts {
+    /// Answers `delivery`, or tells what is to be posted.
     ///
     /// # Errors
-    /// The platform's, or a delivery that cannot be read.
+    /// The platform's, which are not worth another try, or a delivery that cannot be read.
     fn answer(
         self: &Arc<Self>,
         delivery: &Delivery,
-    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+    ) -> impl Future<Output = anyhow::Result<Answered>> + Send;
+}
 
-    /// Whether an answer that could not be sent for this `error` may be sent later.
-    fn is_passing(error: &anyhow::Error) -> bool;
+/// What came of a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answered {
+    /// The answer went out, or there is none.
+    Done,
+    /// The answer is to be posted.
+    Post(Box<Post>),
+    /// It cannot be answered now: once its lease has ended it is taken up again, for as long as it is fresh.
+    NotNow,
 }
 
 /// Takes the deliveries of one platform, and has them answered. Cheap to clone.
@@ -37,14 +47,21 @@ pub struct Worker {
     platform: &'static str,
     app: Arc<App>,
     inbox: Arc<Inbox>,
+    pub outbox: Arc<Outbox>,
     /// The answers under way.
     tasks: TaskTracker,
 }
 
 impl Worker {
-    /// `platform` is how the inbox calls it; `tasks` are waited for before the process ends.
+    /// `platform` is how the database calls it; `tasks` are waited for before the process ends.
     pub fn new(platform: &'static str, app: Arc<App>, tasks: TaskTracker) -> Worker {
-        Worker { platform, app, inbox: Arc::default(), tasks }
+        let outbox = Outbox::new(platform, app.clone(), tasks.clone());
+        Worker { platform, app, inbox: Arc::default(), outbox: Arc::new(outbox), tasks }
+    }
+
+    pub fn pausing(self, pauses: Pauses) -> Worker {
+        let outbox = Outbox::new(self.platform, self.app.clone(), self.tasks.clone());
+        Worker { outbox: Arc::new(outbox.pausing(pauses)), ..self }
     }
 
     /// Writes down what came in; `None` when it was known already.
@@ -76,22 +93,28 @@ impl Worker {
     pub fn work<A: Answers>(&self, answers: Arc<A>, delivery: Delivery) {
         let worker = self.clone();
         self.tasks.spawn(async move {
-            let sent = answers.answer(&delivery).await;
-            worker.conclude::<A>(&delivery, sent).await;
+            let answered = answers.answer(&delivery).await;
+            worker.conclude(&answers, &delivery, answered).await;
         });
     }
 
-    /// Where the answer could not be `sent` yet the delivery stays undone: once its lease has ended it is
-    /// taken up again, for as long as it is fresh.
-    pub async fn conclude<A: Answers>(&self, delivery: &Delivery, sent: anyhow::Result<()>) {
-        if let Err(error) = sent {
-            let platform = self.platform;
-            tracing::warn!(platform, error = format!("{error:#}"), "could not send an answer");
-            if A::is_passing(&error) {
-                return;
+    /// Posts what is to be posted; the delivery is done then, unless it cannot be answered now.
+    pub async fn conclude<P: Posts>(
+        &self,
+        posts: &Arc<P>,
+        delivery: &Delivery,
+        answered: anyhow::Result<Answered>,
+    ) {
+        match answered {
+            Ok(Answered::Done) => self.finish(delivery).await,
+            Ok(Answered::Post(post)) => self.outbox.post(posts, *post, Some(delivery)).await,
+            Ok(Answered::NotNow) => {}
+            Err(error) => {
+                let platform = self.platform;
+                tracing::warn!(platform, error = format!("{error:#}"), "could not send an answer");
+                self.finish(delivery).await;
             }
         }
-        self.finish(delivery).await;
     }
 
     /// Nothing more is to be answered to `delivery`.
@@ -99,8 +122,13 @@ impl Worker {
         self.inbox.finish(self.acks().as_ref(), delivery).await;
     }
 
-    /// Has answered what other processes took and left, until `stop`.
+    /// Has answered what other processes took and left, and posted what waits, until `stop`.
     pub async fn keep<A: Answers>(&self, answers: Arc<A>, stop: CancellationToken) {
+        let take_up = self.take_up(answers.clone(), stop.clone());
+        tokio::join!(take_up, self.outbox.clone().keep(answers, stop));
+    }
+
+    async fn take_up<A: Answers>(&self, answers: Arc<A>, stop: CancellationToken) {
         loop {
             if let Some(db) = self.acks() {
                 match self.inbox.take_up(&db, self.platform).await {

@@ -15,10 +15,12 @@ use tracing::Span;
 use url::Url;
 
 use super::connector::{self, Connector};
+use super::errors;
 use super::pace::Pace;
 use super::profile::Account;
 use crate::chat::api::{Api, is_loopback};
 use crate::chat::layout::cut;
+use crate::chat::outbox::{Policy, Unsent};
 use crate::conversation::Picture;
 use crate::integrations::http::web_socket::WebSocket;
 use crate::integrations::http::{Client, HttpError};
@@ -33,6 +35,11 @@ const SENDS_MAX: usize = 3;
 const FILE_TITLE_CHARACTERS_MAX: usize = 150;
 /// What a file shows in words goes into an address, where a letter may take nine characters.
 const FILE_ALT_CHARACTERS_MAX: usize = 400;
+/// The longest that a picture waits its turn; beyond it the words do without.
+const PICTURE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where Slack says no more than that it is too early.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Slack's Web API, called as our bot. Each call ends within 10 s, once its turn has come.
 #[derive(Debug)]
@@ -91,6 +98,9 @@ pub enum SlackError {
     /// Say it elsewhere: to the person directly, or not at all.
     #[error("the bot cannot speak in this channel ({code}); invite it with `/invite @idp`")]
     Channel { code: String },
+    /// Say it in the channel, or not at all.
+    #[error("the thread is gone or closed ({code})")]
+    Thread { code: String },
     /// The message, or the right to answer, is no more; there is nobody to tell.
     #[error("what was to be answered is gone ({code})")]
     Gone { code: String },
@@ -99,6 +109,9 @@ pub enum SlackError {
         "Slack does not take the bot's token ({code}); install the app anew and set `SLACK_BOT_TOKEN`"
     )]
     Token { code: String },
+    /// Nothing was sent, and some time later it may be.
+    #[error("Slack does not take this message now ({code})")]
+    Later { code: String },
     /// Nothing was sent.
     #[error("Slack takes no more messages for {} s", wait.as_secs())]
     Limited { wait: Duration },
@@ -131,7 +144,8 @@ impl SlackApi {
 
     /// `message`, an object, is posted in `channel`, in the thread `thread_ts` where there is one.
     ///
-    /// Waits for the channel's turn. A message that Slack asks us to hold back is sent when the time has come.
+    /// Waits for the channel's turn, no longer than `patience`. A message that Slack asks us to hold back is sent
+    /// when the time has come, where that is as soon. Who has no patience keeps to the channels' pace by themselves.
     ///
     /// # Errors
     /// [`SlackError`]
@@ -140,11 +154,13 @@ impl SlackApi {
         channel: &str,
         thread_ts: Option<&str>,
         message: &Value,
+        patience: Duration,
     ) -> Result<Posted, SlackError> {
-        self.post("chat.postMessage", channel, thread_ts, message.clone()).await
+        self.post("chat.postMessage", channel, thread_ts, message.clone(), patience).await
     }
 
-    /// `message`, an object, is shown in `channel` to `user` alone, in the thread `thread_ts` where there is one.
+    /// `message`, an object, is shown in `channel` to `user` alone, in the thread `thread_ts` where there is one;
+    /// returns its timestamp. Waits as [`SlackApi::post_message`] does.
     ///
     /// # Errors
     /// [`SlackError`]
@@ -154,10 +170,17 @@ impl SlackApi {
         user: &str,
         thread_ts: Option<&str>,
         message: &Value,
-    ) -> Result<(), SlackError> {
+        patience: Duration,
+    ) -> Result<String, SlackError> {
+        #[derive(Deserialize)]
+        struct Shown {
+            #[serde(default)]
+            message_ts: String,
+        }
         let mut body = message.clone();
         body["user"] = user.into();
-        self.post("chat.postEphemeral", channel, thread_ts, body).await.map(|_: Value| ())
+        let shown = self.post("chat.postEphemeral", channel, thread_ts, body, patience).await;
+        shown.map(|shown: Shown| shown.message_ts)
     }
 
     /// [`SlackApi::call_in_turn`] of what is said in `channel`, in the thread `thread_ts` where there is one.
@@ -167,6 +190,7 @@ impl SlackApi {
         channel: &str,
         thread_ts: Option<&str>,
         mut body: Value,
+        patience: Duration,
     ) -> Result<T, SlackError>
     where
         T: for<'de> Deserialize<'de> + Send,
@@ -175,7 +199,7 @@ impl SlackApi {
         if let Some(thread_ts) = thread_ts {
             body["thread_ts"] = thread_ts.into();
         }
-        self.call_in_turn(method, channel, &body).await
+        self.call_in_turn(method, channel, &body, patience).await
     }
 
     /// Calls when it is the channel's turn, and again where Slack asks for it.
@@ -184,16 +208,17 @@ impl SlackApi {
         method: &str,
         channel: &str,
         body: &Value,
+        patience: Duration,
     ) -> Result<T, SlackError>
     where
         T: for<'de> Deserialize<'de> + Send,
     {
         let mut posted = Err(SlackError::Limited { wait: Duration::ZERO });
         for _ in 0..SENDS_MAX {
-            self.wait_for_turn(channel).await?;
+            self.wait_for_turn(channel, patience).await?;
             posted = self.call(method, body).await;
             // Nothing was posted; the next turn comes after the pause that Slack asked for.
-            if !matches!(posted, Err(SlackError::Limited { .. })) {
+            if patience.is_zero() || !matches!(posted, Err(SlackError::Limited { .. })) {
                 break;
             }
         }
@@ -218,7 +243,8 @@ impl SlackApi {
         if let Some(thread_ts) = thread_ts {
             body["thread_ts"] = thread_ts.into();
         }
-        let shared = self.call_in_turn("files.completeUploadExternal", place, &body).await;
+        let shared =
+            self.call_in_turn("files.completeUploadExternal", place, &body, PICTURE_PATIENCE).await;
         shared.map(|_: Value| ())
     }
 
@@ -267,6 +293,8 @@ impl SlackApi {
         if !self.is_slacks(&url) {
             return Err(SlackError::Gone { code: "foreign_response_url".into() });
         }
+        let is_time = self.pace().may_send(Instant::now());
+        is_time.map_err(|wait| SlackError::Limited { wait })?;
         let span = Span::none();
         let context = slack_morphism::SlackClientApiCallContext {
             rate_control_params: None,
@@ -396,8 +424,12 @@ impl SlackApi {
         opened.map_err(|error| SlackError::Away { why: error.to_string() })
     }
 
-    async fn wait_for_turn(&self, channel: &str) -> Result<(), SlackError> {
-        let turn = self.pace().take_turn(channel, Instant::now());
+    async fn wait_for_turn(&self, channel: &str, patience: Duration) -> Result<(), SlackError> {
+        if patience.is_zero() {
+            let is_time = self.pace().may_send(Instant::now());
+            return is_time.map_err(|wait| SlackError::Limited { wait });
+        }
+        let turn = self.pace().take_turn(channel, Instant::now(), patience);
         let wait = turn.map_err(|wait| SlackError::Limited { wait })?;
         tokio::time::sleep(wait).await;
         Ok(())
@@ -444,8 +476,10 @@ impl SlackApi {
     /// What `error` means for us. A pause that Slack asks for is kept by every call from now on.
     fn judge(&self, error: SlackClientError) -> SlackError {
         match error {
-            SlackClientError::ApiError(error) if error.code == "ratelimited" => self.pause(None),
-            SlackClientError::ApiError(error) => SlackError::from_code(&error.code),
+            SlackClientError::ApiError(error) => match SlackError::from_code(&error.code) {
+                SlackError::Limited { .. } => self.pause(None),
+                error => error,
+            },
             SlackClientError::RateLimitError(error) => self.pause(error.retry_after),
             SlackClientError::HttpError(error) if error.status_code.is_client_error() => {
                 SlackError::Rejected { code: error.status_code.as_u16().to_string() }
@@ -474,8 +508,9 @@ impl SlackApi {
     }
 
     fn pause(&self, wait: Option<Duration>) -> SlackError {
+        let wait = wait.unwrap_or(WAIT);
         self.pace().pause(wait, Instant::now());
-        SlackError::Limited { wait: wait.unwrap_or_default() }
+        SlackError::Limited { wait }
     }
 
     fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
@@ -489,61 +524,51 @@ fn no_token() -> SlackError {
 }
 
 impl SlackError {
-    /// Whether nothing was sent, and later something may be.
+    /// Whether nothing was done, and later something may be.
     pub fn is_passing(&self) -> bool {
-        matches!(self, SlackError::Limited { .. } | SlackError::Away { .. })
+        matches!(self.policy(), Policy::Limited | Policy::Later | Policy::Away)
     }
 
     /// What Slack's error `code` means.
-    ///
-    /// Source: <https://docs.slack.dev/reference/methods/chat.postMessage#errors>
     fn from_code(code: &str) -> SlackError {
         let code = code.to_string();
-        match code.as_str() {
-            "channel_not_found"
-            | "not_in_channel"
-            | "is_archived"
-            | "is_inactive"
-            | "restricted_action"
-            | "restricted_action_read_only_channel"
-            | "restricted_action_thread_only_channel"
-            | "restricted_action_thread_locked"
-            | "restricted_action_non_threadable_channel"
-            | "cannot_dm_bot"
-            | "user_not_found"
-            | "user_not_in_channel"
-            | "messages_tab_disabled"
-            | "team_access_not_granted"
-            | "access_denied"
-            | "slack_connect_canvas_sharing_blocked"
-            | "ekm_access_denied" => SlackError::Channel { code },
-            "message_not_found"
-            | "thread_not_found"
-            | "cant_update_message"
-            | "expired_url"
-            | "used_url"
-            | "expired_trigger_id"
-            | "exchanged_trigger_id"
-            | "not_found"
-            | "cannot_reply_to_message" => SlackError::Gone { code },
-            "invalid_auth"
-            | "not_authed"
-            | "token_revoked"
-            | "token_expired"
-            | "account_inactive"
-            | "missing_scope"
-            | "no_permission"
-            | "not_allowed_token_type"
-            | "org_login_required"
-            | "two_factor_setup_required"
-            | "enterprise_is_restricted"
-            | "team_not_found" => SlackError::Token { code },
-            "service_unavailable" => SlackError::Away { why: code },
-            "internal_error" | "fatal_error" | "request_timeout" | "team_added_to_org" => {
-                SlackError::Unavailable { why: code }
-            }
-            _ => SlackError::Rejected { code },
+        match errors::policy(&code) {
+            Policy::Person => SlackError::Channel { code },
+            Policy::Channel => SlackError::Thread { code },
+            Policy::Gone => SlackError::Gone { code },
+            Policy::Mend => SlackError::Token { code },
+            Policy::Later => SlackError::Later { code },
+            Policy::Limited => SlackError::Limited { wait: Duration::ZERO },
+            Policy::Away => SlackError::Away { why: code },
+            Policy::Uncertain => SlackError::Unavailable { why: code },
+            Policy::Ours => SlackError::Rejected { code },
         }
+    }
+
+    /// What is done about a post that was answered so.
+    fn policy(&self) -> Policy {
+        match self {
+            SlackError::Channel { .. } => Policy::Person,
+            SlackError::Thread { .. } => Policy::Channel,
+            SlackError::Gone { .. } => Policy::Gone,
+            SlackError::Token { .. } => Policy::Mend,
+            SlackError::Later { .. } => Policy::Later,
+            SlackError::Limited { .. } => Policy::Limited,
+            SlackError::Away { .. } => Policy::Away,
+            SlackError::Unavailable { .. } => Policy::Uncertain,
+            SlackError::Rejected { .. } => Policy::Ours,
+        }
+    }
+}
+
+impl From<SlackError> for Unsent {
+    fn from(error: SlackError) -> Unsent {
+        let wait = match error {
+            SlackError::Limited { wait } => wait,
+            _ => Duration::ZERO,
+        };
+        // Slack does not say which of its limits it was.
+        Unsent { policy: error.policy(), wait, everywhere: true, why: error.to_string() }
     }
 }
 
@@ -602,41 +627,12 @@ mod tests {
     }
 
     #[test]
-    fn each_error_of_slack_says_what_can_be_done() {
-        let of = |code: &str| SlackError::from_code(code);
-        let code = |code: &str| code.to_string();
-        for it in [
-            "channel_not_found",
-            "not_in_channel",
-            "is_archived",
-            "restricted_action",
-            "cannot_dm_bot",
-            "user_not_found",
-        ] {
-            assert_eq!(of(it), SlackError::Channel { code: code(it) });
+    fn each_error_of_slack_says_what_is_done_about_it() {
+        for (code, policy) in errors::ERRORS {
+            assert_eq!(SlackError::from_code(code).policy(), policy, "{code}");
         }
-        for it in ["message_not_found", "expired_url", "used_url", "cant_update_message"] {
-            assert_eq!(of(it), SlackError::Gone { code: code(it) });
-        }
-        for it in [
-            "invalid_auth",
-            "not_authed",
-            "token_revoked",
-            "token_expired",
-            "account_inactive",
-            "missing_scope",
-        ] {
-            assert_eq!(of(it), SlackError::Token { code: code(it) });
-        }
-        assert_eq!(
-            of("service_unavailable"),
-            SlackError::Away { why: code("service_unavailable") }
-        );
-        for it in ["internal_error", "fatal_error", "request_timeout"] {
-            assert_eq!(of(it), SlackError::Unavailable { why: code(it) });
-        }
-        for it in ["invalid_blocks", "msg_too_long", "no_text", "an_error_of_tomorrow", ""] {
-            assert_eq!(of(it), SlackError::Rejected { code: code(it) });
+        for code in ["an_error_of_tomorrow", ""] {
+            assert_eq!(SlackError::from_code(code).policy(), Policy::Ours, "{code}");
         }
     }
 }

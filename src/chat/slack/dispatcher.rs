@@ -14,6 +14,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,11 +25,13 @@ use super::modal::{self, Origin};
 use super::outbound::{self, Message};
 use crate::app::App;
 use crate::chat::inbox::Delivery;
-use crate::chat::inbox::worker::{Answers, Worker};
+use crate::chat::inbox::worker::{Answered, Answers, Worker};
+use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
+use crate::chat::outbox::{Post, Priority, Route, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{
-    Address, Audience, Click, Form, Invocation, Pointing, Reply, Speaker, Way,
+    Address, Audience, Click, Form, Invocation, Platform, Pointing, Reply, Speaker, Way,
 };
 use crate::error::Refusal;
 use crate::pictures::graph::Graph;
@@ -49,14 +52,6 @@ pub struct Dispatcher {
     /// The answers under way.
     pub(super) tasks: TaskTracker,
     answer_within: Duration,
-}
-
-/// Whom an answer goes to that is not on its request.
-#[derive(Clone)]
-struct Asker {
-    speaker: Speaker,
-    address: Address,
-    response_url: Option<String>,
 }
 
 impl Dispatcher {
@@ -87,6 +82,16 @@ impl Dispatcher {
         }
     }
 
+    /// What is posted keeps to these pauses.
+    pub fn pausing(self, pauses: Pauses) -> Dispatcher {
+        Dispatcher { worker: self.worker.pausing(pauses), ..self }
+    }
+
+    /// What is posted, and whether it arrives.
+    pub fn outbox(&self) -> Arc<Outbox> {
+        self.worker.outbox.clone()
+    }
+
     /// Learns whose the token is, and answers what other processes took and left, until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let learn = stop.run_until_cancelled(self.learn_identity());
@@ -111,8 +116,9 @@ impl Dispatcher {
                     return;
                 }
                 Err(error) => {
-                    let error = error.to_string();
-                    tracing::warn!(error, "could not ask Slack whose the token is");
+                    let unsent = Unsent::from(error);
+                    tracing::warn!(error = unsent.why, "could not ask Slack whose the token is");
+                    self.worker.outbox.note_token(&unsent);
                 }
             }
             tokio::time::sleep(ASK_AGAIN_AFTER).await;
@@ -179,46 +185,61 @@ impl Dispatcher {
     }
 
     async fn answer_command(self: &Arc<Self>, command: SlashCommand) -> Bytes {
-        let SlashCommand { invocation, response_url, trigger_id } = command;
-        if let Some(envelope) = trigger_id {
-            let tenant = invocation.address.tenant.clone();
+        if let Some(envelope) = command.trigger_id.clone() {
+            let tenant = command.invocation.address.tenant.clone();
             // Whoever typed it sees that it failed, so it is not written down; but a copy is not answered.
             if self.worker.has_met(tenant, envelope) {
                 return nothing();
             }
         }
-        let Invocation { speaker, address, .. } = invocation.clone();
-        let asker = Asker { speaker, address, response_url };
-        let app = self.app.clone();
+        let (app, invocation) = (self.app.clone(), command.invocation.clone());
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(shown) => {
-                self.follow_up(asker, shown.audience, shown.graph);
+                self.follow_up(&answer_to(&command, shown.audience), shown.graph);
                 shown.message
             }
             Err(_) => {
-                self.tasks.spawn(self.clone().answer_later(asker, answer));
+                self.tasks.spawn(self.clone().answer_later(command, answer));
                 body(json!({ "response_type": "ephemeral", "text": "Looking it up…" }))
             }
         }
     }
 
-    async fn answer_later(self: Arc<Self>, asker: Asker, answer: impl Future<Output = Shown>) {
+    /// Sends the answer by the response URL; where that has ended it is posted, so that nobody waits in vain.
+    async fn answer_later(
+        self: Arc<Self>,
+        command: SlashCommand,
+        answer: impl Future<Output = Shown>,
+    ) {
         let Shown { message, audience, graph } = answer.await;
-        if let Err(error) = self.deliver_shown(&asker, &message).await {
-            tracing::warn!(error = format!("{error:#}"), "could not send an answer that took long");
+        let mut post = answer_to(&command, audience);
+        let Some(url) = &post.to.answer else { return self.answer_anew(command, post).await };
+        let Err(error) = self.api.respond(url, &message_of(&message)).await else {
+            return self.follow_up(&post, graph);
+        };
+        match self.worker.outbox.after_answer(&mut post.to, error.into(), false) {
+            Ok(after) => self.answer_anew(command, Post { after, ..post }).await,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "could not send an answer that took long");
+            }
         }
-        self.follow_up(asker, audience, graph);
+    }
+
+    /// What was shown cannot be posted: it is asked for again.
+    async fn answer_anew(self: Arc<Self>, command: SlashCommand, post: Post) {
+        let reply = self.app.answer(Way::Command, command.invocation).await;
+        let to = To { alone: reply.audience == Audience::Asker, ..post.to };
+        self.worker.outbox.post(&self, Post { to, reply, ..post }, None).await;
     }
 
     /// Says to whoever clicked that nothing came of it.
     async fn tell_outdated(self: Arc<Self>, outdated: Outdated) {
         let Outdated { speaker, address, response_url } = outdated;
-        let asker = Asker { speaker, address, response_url: Some(response_url) };
-        let said = Message::body(&Refusal::Outdated.to_reply());
-        if let Err(error) = self.deliver_shown(&asker, &said).await {
-            tracing::warn!(error = format!("{error:#}"), "could not say that a click is outdated");
-        }
+        let key = hex::encode(Sha256::digest(&response_url));
+        let to = To { answer: Some(response_url), alone: true, ..to(speaker, &address) };
+        self.tell(post(address.tenant, key, to, Refusal::Outdated.to_reply())).await;
     }
 
     /// Opens the form, or says why not to whoever clicked.
@@ -242,11 +263,8 @@ impl Dispatcher {
             Ok(None) => self.app.answer(Way::Button, click.into()).await,
             Err(error) => error.into_reply(),
         };
-        let said = Reply { audience: Audience::Asker, ..said };
-        let asker = Asker { speaker, address, response_url: Some(response_url) };
-        if let Err(error) = self.deliver_shown(&asker, &Message::body(&said)).await {
-            tracing::warn!(error = format!("{error:#}"), "could not say that a form did not open");
-        }
+        let to = To { answer: Some(response_url), alone: true, ..to(speaker, &address) };
+        self.tell(post(address.tenant, trigger_id, to, said)).await;
     }
 
     async fn show(
@@ -294,8 +312,8 @@ impl Dispatcher {
                 Ok(reply) => reply,
                 Err(_) => answer.await,
             };
-            let sent = slack.send_filled(&filled, &reply).await;
-            slack.worker.conclude::<Dispatcher>(&delivery, sent).await;
+            let sent = slack.send_filled(&delivery, filled, reply).await;
+            slack.worker.conclude(&slack, &delivery, sent).await;
         });
         Ok(nothing())
     }
@@ -309,20 +327,19 @@ impl Dispatcher {
         }
     }
 
-    async fn send_filled(self: &Arc<Self>, filled: &Filled, reply: &Reply) -> anyhow::Result<()> {
+    async fn send_filled(
+        self: &Arc<Self>,
+        delivery: &Delivery,
+        filled: Filled,
+        reply: Reply,
+    ) -> anyhow::Result<Answered> {
         if let Some(view) = &filled.view {
-            return self.update(view, reply).await;
+            return self.update(view, &reply).await;
         }
-        let mut message = outbound::message(reply)?;
-        message["replace_original"] = json!(false);
-        if let Some(thread) = &filled.address.thread {
-            message["thread_ts"] = json!(thread);
-        }
-        let Filled { speaker, address, response_url, .. } = filled.clone();
-        let asker = Asker { speaker, address, response_url: Some(response_url) };
-        self.deliver(&asker, message).await?;
-        self.follow_up(asker, reply.audience, graph(reply));
-        Ok(())
+        let Filled { speaker, address, response_url, .. } = filled;
+        let alone = reply.audience == Audience::Asker;
+        let to = To { answer: Some(response_url), alone, ..to(speaker, &address) };
+        self.answer_at_once(post(address.tenant, delivery.envelope.clone(), to, reply)).await
     }
 
     /// Writes down what came in; `None` when it was known already.
@@ -331,92 +348,127 @@ impl Dispatcher {
         self.worker.take(tenant, envelope.id, &envelope.errand).await
     }
 
-    /// [`Dispatcher::deliver`] of a message as bytes.
-    async fn deliver_shown(&self, asker: &Asker, message: &[u8]) -> anyhow::Result<()> {
-        self.deliver(asker, serde_json::from_slice(message)?).await
+    /// Sends `post` by the response URL; where that cannot be, it is posted.
+    async fn tell(self: &Arc<Self>, post: Post) {
+        match self.answer_at_once(post).await {
+            Ok(Answered::Post(post)) => self.worker.outbox.post(self, *post, None).await,
+            Ok(Answered::Done | Answered::NotNow) => {}
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "could not tell somebody"),
+        }
     }
 
-    /// Sends an answer that was not on its request: by the `response_url`, and once that is used up or has ended
-    /// as a message of the bot's, so that nobody waits in vain.
-    async fn deliver(&self, asker: &Asker, mut message: Value) -> anyhow::Result<()> {
-        let Asker { speaker, address, response_url } = asker;
-        if let Some(response_url) = response_url {
-            match self.api.respond(response_url, &message).await {
-                Err(error @ SlackError::Gone { .. }) => {
-                    tracing::info!(error = error.to_string(), "an answer is posted instead");
-                }
-                sent => return Ok(sent?),
-            }
+    /// Sends `post` by the response URL; what cannot be sent so, or not yet, is to be posted.
+    async fn answer_at_once(self: &Arc<Self>, mut post: Post) -> anyhow::Result<Answered> {
+        if post.to.answer.is_none() {
+            return Ok(Answered::Post(Box::new(post)));
         }
-        let fields = message.as_object_mut().context("the message is not an object")?;
-        let is_public = fields.remove("response_type").is_some_and(|it| it == "in_channel");
-        fields.remove("replace_original");
-        let (channel, thread) = (address.channel_id.as_str(), address.thread.as_deref());
-        let posted = match is_public {
-            true => self.api.post_message(channel, thread, &message).await.map(|_| ()),
-            false => self.api.post_ephemeral(channel, &speaker.user_id, thread, &message).await,
+        let Err(unsent) = self.send(&post, Route::Answer, Duration::ZERO).await else {
+            return Ok(Answered::Done);
         };
-        match posted {
-            // The bot is not in the channel: it writes to the person alone.
-            Err(SlackError::Channel { .. }) => {
-                self.api.post_message(&speaker.user_id, None, &message).await?;
-                Ok(())
-            }
-            posted => Ok(posted?),
+        post.after = self.worker.outbox.after_answer(&mut post.to, unsent, false)?;
+        Ok(Answered::Post(Box::new(post)))
+    }
+}
+
+/// A place where `speaker` spoke, for everybody there.
+fn to(speaker: Speaker, address: &Address) -> To {
+    To {
+        channel: address.channel_id.clone(),
+        thread: address.thread.clone(),
+        person: Some(speaker.user_id),
+        ..To::default()
+    }
+}
+
+/// An answer to `command` that is not on its request, without its words.
+fn answer_to(command: &SlashCommand, audience: Audience) -> Post {
+    let SlashCommand { invocation, response_url, .. } = command;
+    let Invocation { speaker, address, .. } = invocation;
+    let (answer, alone) = (response_url.clone(), audience == Audience::Asker);
+    let to = To { answer, alone, ..to(speaker.clone(), address) };
+    post(address.tenant.clone(), command.key(), to, Reply::default())
+}
+
+fn post(tenant: String, key: String, to: To, reply: Reply) -> Post {
+    let (platform, priority, after) = (Platform::Slack, Priority::Answer, Duration::ZERO);
+    Post { platform, tenant, key, priority, to, reply, after }
+}
+
+impl Posts for Dispatcher {
+    const TOLD_APART_WITHIN: Option<Duration> = None;
+
+    async fn send(
+        self: &Arc<Self>,
+        post: &Post,
+        route: Route,
+        patience: Duration,
+    ) -> Result<String, Unsent> {
+        let To { answer, replaces, channel, thread, person, alone } = &post.to;
+        let mut message = outbound::message(&post.reply).map_err(|error| Unsent::ours(&error))?;
+        let fields = message.as_object_mut().expect("a message is an object");
+        let (answer, person) = (answer.as_deref(), person.as_deref().unwrap_or_default());
+        let thread = thread.as_deref().filter(|_| route != Route::Channel);
+        fields.remove("response_type");
+        if route == Route::Answer {
+            let seen_by = if *alone { "ephemeral" } else { "in_channel" };
+            fields.insert("response_type".into(), seen_by.into());
+            fields.insert("replace_original".into(), (*replaces).into());
+            fields.extend(thread.map(|thread| ("thread_ts".to_string(), thread.into())));
         }
+        let api = &self.api;
+        let ts = match route {
+            Route::Answer => {
+                api.respond(answer.unwrap_or_default(), &message).await?;
+                String::new()
+            }
+            Route::Person => api.post_message(person, None, &message, patience).await?.ts,
+            _ if *alone => api.post_ephemeral(channel, person, thread, &message, patience).await?,
+            _ => api.post_message(channel, thread, &message, patience).await?.ts,
+        };
+        let mut seen = post.clone();
+        seen.to.alone |= route == Route::Person;
+        seen.to.thread = thread.map(str::to_string);
+        self.follow_up(&seen, Graph::of(&post.reply.answer).map(Arc::new));
+        Ok(ts)
+    }
+
+    async fn ask(&self) -> Result<(), Unsent> {
+        Ok(self.api.auth_test().await.map(|_| ())?)
     }
 }
 
 impl Answers for Dispatcher {
-    async fn answer(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<()> {
+    async fn answer(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<Answered> {
         let errand = Errand::deserialize(&delivery.body)
             .context("could not read what another version wrote down")?;
+        let key = delivery.envelope.clone();
         match errand {
             Errand::Said(invocation) => {
                 let Invocation { speaker, address, .. } = invocation.clone();
                 let reply = self.app.answer(Way::Message, invocation).await;
-                let message = outbound::message(&reply)?;
-                let thread = address.thread.as_deref();
-                self.api.post_message(&address.channel_id, thread, &message).await?;
-                // A message is seen by everybody, whoever its command is for.
-                let asker = Asker { speaker, address, response_url: None };
-                self.follow_up(asker, Audience::Channel, graph(&reply));
+                let post = post(address.tenant.clone(), key, to(speaker, &address), reply);
+                Ok(Answered::Post(Box::new(post)))
             }
             Errand::Clicked { click, response_url, replaces } => {
                 let Click { speaker, address, .. } = click.clone();
                 let reply = self.app.answer(Way::Button, click.into()).await;
-                let mut message = outbound::message(&reply)?;
-                message["response_type"] = json!("ephemeral");
-                message["replace_original"] = json!(replaces);
-                if let Some(thread) = &address.thread {
-                    message["thread_ts"] = json!(thread);
-                }
-                let asker = Asker { speaker, address, response_url: Some(response_url) };
-                self.deliver(&asker, message).await?;
-                self.follow_up(asker, Audience::Asker, graph(&reply));
+                let to = to(speaker, &address);
+                let to = To { answer: Some(response_url), replaces, alone: true, ..to };
+                self.answer_at_once(post(address.tenant, key, to, reply)).await
             }
-            Errand::Filled(filled) => self.send_filled(&filled, &self.fill(&filled).await).await?,
+            Errand::Filled(filled) => {
+                let reply = self.fill(&filled).await;
+                self.send_filled(delivery, filled, reply).await
+            }
             Errand::Pointed { pointing, response_url } => {
                 let Pointing { speaker, address, .. } = pointing.clone();
-                let mut message = outbound::message(&self.app.answer_about(pointing).await)?;
-                if let Some(thread) = &address.thread {
-                    message["thread_ts"] = json!(thread);
-                }
-                let asker = Asker { speaker, address, response_url: Some(response_url) };
-                self.deliver(&asker, message).await?;
+                let reply = self.app.answer_about(pointing).await;
+                let alone = reply.audience == Audience::Asker;
+                let to = To { answer: Some(response_url), alone, ..to(speaker, &address) };
+                self.answer_at_once(post(address.tenant, key, to, reply)).await
             }
         }
-        Ok(())
     }
-
-    fn is_passing(error: &anyhow::Error) -> bool {
-        error.downcast_ref().is_some_and(SlackError::is_passing)
-    }
-}
-
-/// What is drawn besides the words of `reply`.
-fn graph(reply: &Reply) -> Option<Arc<Graph>> {
-    Graph::of(&reply.answer).map(Arc::new)
 }
 
 /// Whether what a form is opened by was used before.
@@ -438,6 +490,11 @@ fn not_opened(form: &Form) -> Reply {
 /// An empty answer: Slack shows nothing.
 fn nothing() -> Bytes {
     body(json!({}))
+}
+
+/// What was shown, as a value.
+fn message_of(shown: &Bytes) -> Value {
+    serde_json::from_slice(shown).expect("it was written as JSON")
 }
 
 fn body(answer: serde_json::Value) -> Bytes {

@@ -29,6 +29,15 @@ pub struct SlashCommand {
     pub trigger_id: Option<String>,
 }
 
+impl SlashCommand {
+    /// What tells it from every other.
+    pub fn key(&self) -> String {
+        let SlashCommand { response_url, trigger_id, .. } = self;
+        let given = [trigger_id, response_url].map(|it| it.as_deref().unwrap_or_default());
+        hex::encode(Sha256::digest(given.join(" ")))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inbound {
     /// Slack asks whether this is the right address; the answer is `challenge`.

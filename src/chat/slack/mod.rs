@@ -3,6 +3,7 @@
 pub mod client;
 mod connector;
 pub mod dispatcher;
+pub mod errors;
 pub mod inbound;
 pub mod modal;
 pub mod outbound;

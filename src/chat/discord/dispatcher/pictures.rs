@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Dispatcher;
+use super::{Dispatcher, WAIT_MAX};
 use crate::chat::discord::client::DiscordError;
 use crate::chat::discord::outbound::EMBEDS_MAX;
 use crate::conversation::Picture;
@@ -84,7 +84,9 @@ impl Dispatcher {
         pictures: &[Picture],
     ) -> Result<(), DiscordError> {
         match place {
-            Place::Answer { token } => self.api.edit_answer_with(token, message, pictures).await,
+            Place::Answer { token } => {
+                self.api.edit_answer_with(token, message, pictures, WAIT_MAX).await
+            }
             Place::Posted { channel_id, message_id } => {
                 self.api.edit_message(channel_id, message_id, message, pictures).await
             }

@@ -6,71 +6,48 @@
 
 use std::sync::Arc;
 
-use super::{Asker, Dispatcher};
+use super::Dispatcher;
+use crate::chat::outbox::{Post, To};
 use crate::chat::slack::client::SlackError;
-use crate::chat::slack::outbound;
-use crate::conversation::{Audience, Picture, Reply, Untrusted};
+use crate::conversation::{Picture, Reply, Untrusted};
 use crate::pictures;
 use crate::pictures::graph::Graph;
 
 impl Dispatcher {
-    /// Has the picture of `graph` follow the answer to `asker`, in the background.
-    pub(super) fn follow_up(
-        self: &Arc<Self>,
-        asker: Asker,
-        audience: Audience,
-        graph: Option<Arc<Graph>>,
-    ) {
+    /// Has the picture of `graph` follow the words of `post`, which were sent, in the background.
+    pub(super) fn follow_up(self: &Arc<Self>, post: &Post, graph: Option<Arc<Graph>>) {
         let Some(graph) = graph else { return };
-        let slack = self.clone();
+        let (slack, post) = (self.clone(), post.clone());
         self.tasks.spawn(async move {
-            let Err(why) = slack.send_picture(&asker, audience, graph).await else { return };
-            let told = match outbound::message(&Reply::markdown(why)) {
-                Ok(message) => slack.deliver(&asker, message).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = told {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "could not say why a picture is missing"
-                );
-            }
+            let Err(why) = slack.send_picture(&post.to, graph).await else { return };
+            let to = To { alone: true, replaces: false, ..post.to };
+            let key = format!("{} picture", post.key);
+            slack.tell(Post { key, to, reply: Reply::markdown(why), ..post }).await;
         });
     }
 
     /// Sends the picture of `graph` to who sees the answer; otherwise what whoever asked reads in its place.
-    async fn send_picture(
-        &self,
-        asker: &Asker,
-        audience: Audience,
-        graph: Arc<Graph>,
-    ) -> Result<(), String> {
+    async fn send_picture(&self, to: &To, graph: Arc<Graph>) -> Result<(), String> {
         let picture = pictures::drawn(graph).await.map_err(|error| {
             tracing::error!(error = format!("{error:#}"), "could not draw a picture");
             "_The picture is missing: it could not be drawn. The log says why._".to_string()
         })?;
-        self.share(asker, audience, &picture).await.map_err(|error| {
+        self.share(to, &picture).await.map_err(|error| {
             tracing::warn!(error = error.to_string(), "could not send a picture");
             why_missing(&error)
         })
     }
 
-    async fn share(
-        &self,
-        asker: &Asker,
-        audience: Audience,
-        picture: &Picture,
-    ) -> Result<(), SlackError> {
-        let Asker { speaker, address, .. } = asker;
-        if audience == Audience::Channel {
-            let thread = address.thread.as_deref();
-            match self.api.share_picture(&address.channel_id, thread, picture).await {
+    async fn share(&self, to: &To, picture: &Picture) -> Result<(), SlackError> {
+        let To { channel, thread, person, alone, .. } = to;
+        if !alone {
+            match self.api.share_picture(channel, thread.as_deref(), picture).await {
                 // The bot is not in the channel: it sends the picture to the person alone.
-                Err(SlackError::Channel { .. }) => {}
+                Err(SlackError::Channel { .. }) if person.is_some() => {}
                 shared => return shared,
             }
         }
-        self.api.share_picture(&speaker.user_id, None, picture).await
+        self.api.share_picture(person.as_deref().unwrap_or(channel), None, picture).await
     }
 }
 

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Dispatcher, body, is_exchanged, not_opened};
+use super::{Dispatcher, body, is_exchanged, not_opened, post};
 use crate::chat::inbox::Delivery;
+use crate::chat::inbox::worker::Answered;
 use crate::chat::markdown::Opens;
+use crate::chat::outbox::To;
 use crate::chat::slack::client::SlackError;
 use crate::chat::slack::inbound::Viewed;
 use crate::chat::slack::modal::{self, Origin};
-use crate::chat::slack::outbound;
 use crate::chat::slack::view::{self, DEPTH_MAX, OpenView};
 use crate::conversation::{Form, Reply, Speaker, Way};
 
@@ -55,13 +56,14 @@ impl Dispatcher {
         };
         let Err((error, reply)) = shown else { return };
         // A copy of a click whose answer is open, or one whose view was closed meanwhile.
-        if is_exchanged(&error) || is_closed(&error) {
+        if is_exchanged(&error) || error.downcast_ref().is_some_and(is_closed) {
             return;
         }
         tracing::warn!(error = format!("{error:#}"), "could not open a view");
-        if let Err(error) = self.write_to(&speaker, &reply).await {
-            tracing::warn!(error = format!("{error:#}"), "could not send an answer");
-        }
+        // Where no view can show it, it is written to them.
+        let to = To { channel: speaker.user_id, ..To::default() };
+        let post = post(speaker.tenant, viewed.trigger_id, to, reply);
+        self.worker.outbox.post(&self, post, None).await;
     }
 
     /// The answer, or until it is there a view that says so. On an error the answer is given back.
@@ -118,28 +120,23 @@ impl Dispatcher {
         self.tasks.spawn(async move {
             let (reply, ()) = tokio::join!(late, tokio::time::sleep(SETTLES_WITHIN));
             let sent = slack.update(&view, &reply).await;
-            slack.worker.conclude::<Dispatcher>(&delivery, sent).await;
+            slack.worker.conclude(&slack, &delivery, sent).await;
         });
         Ok(body(json!({ "response_action": "update", "view": view::looking_up(open.depth) })))
     }
 
     /// The answer takes the place of what is in `open`.
-    pub(super) async fn update(&self, open: &OpenView, reply: &Reply) -> anyhow::Result<()> {
-        let updated = self.api.update_view(&open.id, &view::answer(reply, open.depth)?).await;
-        match updated.map_err(anyhow::Error::new) {
+    pub(super) async fn update(&self, open: &OpenView, reply: &Reply) -> anyhow::Result<Answered> {
+        match self.api.update_view(&open.id, &view::answer(reply, open.depth)?).await {
+            Ok(()) => Ok(Answered::Done),
+            Err(error) if error.is_passing() => {
+                tracing::warn!(error = error.to_string(), "could not show an answer yet");
+                Ok(Answered::NotNow)
+            }
             // Whoever asked does not look any more.
-            Err(error) if is_closed(&error) => Ok(()),
-            updated => updated,
+            Err(error) if is_closed(&error) => Ok(Answered::Done),
+            Err(error) => Err(error.into()),
         }
-    }
-
-    /// Sends `reply` to `speaker` alone, where no view could show it.
-    async fn write_to(&self, speaker: &Speaker, reply: &Reply) -> anyhow::Result<()> {
-        let mut message = outbound::message(reply)?;
-        let fields = message.as_object_mut().context("the message is not an object")?;
-        fields.remove("response_type");
-        self.api.post_message(&speaker.user_id, None, &message).await?;
-        Ok(())
     }
 }
 
@@ -156,7 +153,6 @@ impl Viewed {
 }
 
 /// Whether the view is not there any more.
-fn is_closed(error: &anyhow::Error) -> bool {
-    let gone = error.downcast_ref();
-    matches!(gone, Some(SlackError::Gone { code }) if code == "not_found")
+fn is_closed(error: &SlackError) -> bool {
+    matches!(error, SlackError::Gone { code } if code == "not_found")
 }
