@@ -2,6 +2,7 @@
 
 pub mod home;
 pub mod shortcut;
+pub mod unfurl;
 
 use std::any::Any;
 use std::future::poll_fn;

@@ -50,10 +50,12 @@ pub enum Way {
     Shortcut,
     /// The bot's own page, opened.
     Home,
+    /// A link in a message to anybody, below which the bot may show what it is about.
+    Unfurl,
 }
 
 impl Way {
-    pub const ALL: [Way; 8] = [
+    pub const ALL: [Way; 9] = [
         Way::Command,
         Way::Message,
         Way::Button,
@@ -62,6 +64,7 @@ impl Way {
         Way::Typing,
         Way::Shortcut,
         Way::Home,
+        Way::Unfurl,
     ];
 
     /// As policies write it.
@@ -75,6 +78,7 @@ impl Way {
             Way::Typing => "typing",
             Way::Shortcut => "shortcut",
             Way::Home => "home",
+            Way::Unfurl => "unfurl",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - that is written as names are: a hyphen, dot, underscore, digit or capital within it, and four characters at least;
 //! - that is a reference, `component:checkout`; or a title or alias of several words;
 //! - that is all there is between two backticks;
+//! - that is not written at all: a page that the catalog knows is linked to;
 //! - that the message says what it is: `service: checkout`, `team=payments`.
 //!
 //! Any other word is worth an offer at most, and shorter ones not even that. People are named because they talk, not
@@ -90,6 +91,9 @@ impl<'a> Mentioned<'a> {
         let token = &tokens[place];
         if token.is_of_a_person_or_channel() {
             return;
+        }
+        if token.text.contains("://") {
+            return add(&mut self.named, snapshot.at(token.text));
         }
         for length in 2..=WORDS_MAX.min(tokens.len() - place) {
             let Some(phrase) = phrase(&tokens[place..place + length]) else { break };

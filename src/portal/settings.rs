@@ -15,6 +15,7 @@
 //! mass_delete_percent: 10        # a source that loses more waits for a person
 //! aliases:                       # what people say: what they mean
 //!   checkout: component:default/checkout-web
+//! catalog_url: https://backstage.acme.example/catalog   # of a web catalog: links to its pages are shown as cards
 //! slack:
 //!   team_id: T0123456789         # requests of other workspaces are refused
 //!   app_id: A0123456789          # and those that are meant for other apps
@@ -45,6 +46,7 @@ use crate::catalog::sources::Source;
 use crate::catalog::sources::git::Repository;
 use crate::catalog::{EntityRef, Problem};
 use crate::config::SecretReference;
+use crate::conversation::is_web_page;
 use crate::integrations::http::Policy;
 
 pub const FILE: &str = "idp.yaml";
@@ -72,6 +74,8 @@ pub struct Settings {
     pub mass_delete_percent: u8,
     /// What people say → the entity they mean.
     pub aliases: BTreeMap<String, EntityRef>,
+    /// Where a web catalog has its pages, `…/default/component/payment-api`; `None`: there is none.
+    pub catalog_url: Option<String>,
     pub slack: SlackSettings,
     pub discord: DiscordSettings,
     /// Who may do what.
@@ -109,6 +113,7 @@ impl Default for Settings {
             orphan_grace: ORPHAN_GRACE,
             mass_delete_percent: MASS_DELETE_PERCENT,
             aliases: BTreeMap::new(),
+            catalog_url: None,
             slack: SlackSettings::default(),
             discord: DiscordSettings::default(),
             access: Authority::default(),
@@ -166,6 +171,7 @@ impl Settings {
             self.mass_delete_percent = percent;
         }
         self.aliases = aliases(&mut fields);
+        self.catalog_url = catalog_url(&mut fields);
         self.slack = slack(&mut fields);
         self.discord = discord(&mut fields);
         self.access = Authority::new(access(&mut fields));
@@ -177,6 +183,17 @@ impl Settings {
     pub fn alias_list(&self) -> Vec<(String, EntityRef)> {
         self.aliases.iter().map(|(alias, target)| (alias.clone(), target.clone())).collect()
     }
+}
+
+fn catalog_url(fields: &mut Fields) -> Option<String> {
+    let (address, at) = fields.text("catalog_url")?;
+    if url::Url::parse(&address).is_ok_and(|url| is_web_page(&url)) {
+        return Some(address);
+    }
+    let message = format!("`{address}` is not the address of a web page.");
+    let hint = "Write what comes before `/default/component/…` in the addresses of its pages.";
+    fields.problem(at, "catalog_url", message, hint);
+    None
 }
 
 fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {

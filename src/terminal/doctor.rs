@@ -22,6 +22,8 @@ use crate::postgres::{self, Database};
 /// What the bot does with Slack needs these; `deploy/slack-manifest.yaml` asks for them.
 const SCOPES: [&str; 5] =
     ["commands", "app_mentions:read", "im:history", "chat:write", "files:write"];
+/// And these where links are shown as cards. Nothing but the scopes says whether they are: one alone does nothing.
+const LINK_SCOPES: [&str; 2] = ["links:read", "links:write"];
 /// And these where accounts are linked by their e-mail addresses.
 const EMAIL_SCOPES: [&str; 2] = ["users:read", "users:read.email"];
 
@@ -192,7 +194,12 @@ async fn slack(config: &Config, settings: &Settings) -> Vec<Finding> {
         _ => Finding::ok("slack", format!("SLACK_BOT_TOKEN is of the workspace {team_id}")),
     });
     let by_email = settings.access.terms().link_by_email;
-    let wanted = SCOPES.into_iter().chain(EMAIL_SCOPES.into_iter().filter(|_| by_email));
+    let has = |scope: &&str| inspection.scopes.iter().flatten().any(|it| it == scope);
+    let shows_links = LINK_SCOPES.iter().any(has);
+    let wanted = SCOPES
+        .into_iter()
+        .chain(EMAIL_SCOPES.into_iter().filter(|_| by_email))
+        .chain(LINK_SCOPES.into_iter().filter(|_| shows_links));
     let lacks = |scopes: &Vec<String>| {
         wanted.filter(|scope| !scopes.iter().any(|it| it == scope)).collect::<Vec<_>>()
     };
@@ -205,6 +212,10 @@ async fn slack(config: &Config, settings: &Settings) -> Vec<Finding> {
             "add them under “OAuth & Permissions” of the app and install it anew",
         ),
     });
+    if inspection.scopes.is_some() && !shows_links {
+        let said = "links have no cards: the token has neither links:read nor links:write";
+        findings.push(Finding::off("slack", said));
+    }
     let clock = inspection.told_at.map(|at| clock("Slack's", at, "set this machine's by NTP"));
     findings.extend(clock);
     findings

@@ -97,6 +97,7 @@ async fn where_all_is_well_nothing_is_found() {
     assert_eq!(code, Some(0));
     assert!(text.contains("✅ database: it answers"), "{text}");
     assert!(text.contains("✅ slack: the token has every scope"), "{text}");
+    assert!(text.contains("➖ slack: links have no cards"), "{text}");
     assert!(!text.contains(SECRET) && !text.contains(BOT_TOKEN), "{text}");
 }
 
@@ -117,6 +118,9 @@ async fn each_problem_of_slack_has_its_mend() {
     let moods = patient.world.fake.moods.clone();
     *moods.scopes.lock().unwrap() = "commands,chat:write".into();
     patient.suffers("lacks app_mentions:read, im:history", "OAuth & Permissions").await;
+    // One of the two scopes for cards does nothing.
+    *moods.scopes.lock().unwrap() = format!("{SCOPES},links:read");
+    patient.suffers("lacks links:write", "OAuth & Permissions").await;
     *moods.scopes.lock().unwrap() = SCOPES.into();
 
     *moods.date.lock().unwrap() = Some("Wed, 01 Jan 2025 00:00:00 GMT".into());

@@ -127,6 +127,7 @@ fn every_key_of_the_settings_file_is_documented() {
         orphan_grace: _,
         mass_delete_percent: _,
         aliases,
+        catalog_url,
         slack,
         discord,
         access,
@@ -137,6 +138,7 @@ fn every_key_of_the_settings_file_is_documented() {
         assert!(shown.contains(key), "{key}");
     }
     assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));
+    assert!(catalog_url.is_some());
     assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
     assert!(!discord.guild_ids.is_empty());
     let Terms { strangers, guests: _, admins, link_by_email: _ } = access.terms();
@@ -158,6 +160,8 @@ fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
         "chat.postMessage" | "chat.postEphemeral" => Some("chat:write"),
         "files.getUploadURLExternal" | "files.completeUploadExternal" => Some("files:write"),
         "auth.test" | "app_home_opened" => None,
+        "link_shared" => Some("links:read"),
+        "chat.unfurl" => Some("links:write"),
         "views.open" | "views.push" | "views.update" | "views.publish" => None,
         // Only with `access.link_by_email`: the manifest says which scopes to add then.
         "users.info" => None,

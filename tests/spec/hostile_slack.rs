@@ -43,7 +43,7 @@ pub fn texts(count: usize) -> Vec<String> {
 }
 
 /// A name that no other is a typo of.
-fn name(number: usize) -> String {
+pub fn name(number: usize) -> String {
     hex::encode(Sha256::digest(number.to_string()))[..24].to_string()
 }
 
@@ -58,7 +58,10 @@ pub fn descriptors(number: usize, text: &str) -> String {
         json!({
             "name": format!("{prefix}{name}"), "title": text, "description": text,
             "links": [{ "title": text, "url": "https://wiki.acme.example/runbook" }],
-            "annotations": { "slack.com/channel-name": text, "slack.com/user-id": slack_user(number) },
+            "annotations": {
+                "slack.com/channel-name": text, "slack.com/user-id": slack_user(number),
+                "grafana/overview-dashboard": format!("https://grafana.acme.example/d/{prefix}{name}"),
+            },
         })
     };
     let document = |kind: &str, prefix: &str, spec: Value| {

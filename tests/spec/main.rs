@@ -73,5 +73,6 @@ mod slack_limits;
 mod slack_signature;
 mod slack_socket;
 mod tenants;
+mod unfurl;
 mod waiting;
 mod world;

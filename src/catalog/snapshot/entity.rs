@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::pages;
 use crate::catalog::{EntityRef, Place, StoredEntity};
 
 /// An entity with what lookups need at hand; the rest is in `body`.
@@ -39,6 +40,8 @@ pub struct Record {
     pub tags: Box<[Arc<str>]>,
     /// Ids of its channels, or their names without `#`, as written.
     pub channels: Box<[Arc<str>]>,
+    /// The pages of the web that are its, as they are compared.
+    pub pages: Box<[Box<str>]>,
     pub orphaned_at: Option<DateTime<Utc>>,
 }
 
@@ -75,6 +78,8 @@ impl Record {
         let mut keep = |text: Cow<'_, str>| interner.keep(&text);
         let own = |text: Cow<'_, str>| text.into_owned().into_boxed_str();
         let tags = metadata.tags.into_iter().map(&mut keep).collect();
+        let addresses = std::mem::take(&mut metadata.annotations.addresses);
+        let pages = pages::pages(metadata.links.0.into_iter().chain(addresses));
         let channels = metadata.annotations.channels(&mut keep);
         let entity = Entity {
             kind: keep(kind.unwrap_or(reference.kind().into())),
@@ -93,7 +98,7 @@ impl Record {
             reference,
             body,
         };
-        Record { entity, tags, channels, orphaned_at }
+        Record { entity, tags, channels, pages, orphaned_at }
     }
 }
 
@@ -112,6 +117,7 @@ struct Metadata<'a> {
     title: Text<'a>,
     description: Text<'a>,
     tags: Vec<Cow<'a, str>>,
+    links: Links<'a>,
     labels: Marks<'a>,
     annotations: Marks<'a>,
 }
@@ -128,6 +134,17 @@ struct Spec<'a> {
 struct Marks<'a> {
     tier: Text<'a>,
     channels: Vec<Cow<'a, str>>,
+    /// Of pages of the web.
+    addresses: Vec<Cow<'a, str>>,
+}
+
+/// The addresses of links.
+#[derive(Default)]
+struct Links<'a>(Vec<Cow<'a, str>>);
+
+#[derive(Default)]
+struct Link<'a> {
+    url: Text<'a>,
 }
 
 impl Marks<'_> {
@@ -175,6 +192,24 @@ impl<'de> Expect<'de> for Vec<Cow<'de, str>> {
     }
 }
 
+impl<'de> Expect<'de> for Links<'de> {
+    fn element<A: SeqAccess<'de>>(&mut self, array: &mut A) -> Result<bool, A::Error> {
+        let element = array.next_element::<Lenient<Link<'de>>>()?;
+        let is_there = element.is_some();
+        self.0.extend(element.and_then(|it| it.0.url));
+        Ok(is_there)
+    }
+}
+
+impl<'de> Expect<'de> for Link<'de> {
+    fn value<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
+        match key {
+            "url" => read(&mut self.url, object),
+            _ => object.next_value::<IgnoredAny>().map(drop),
+        }
+    }
+}
+
 impl<'de> Expect<'de> for Body<'de> {
     fn value<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
         match key {
@@ -193,6 +228,7 @@ impl<'de> Expect<'de> for Metadata<'de> {
             "title" => read(&mut self.title, object),
             "description" => read(&mut self.description, object),
             "tags" => read(&mut self.tags, object),
+            "links" => read(&mut self.links, object),
             "labels" => read(&mut self.labels, object),
             "annotations" => read(&mut self.annotations, object),
             _ => object.next_value::<IgnoredAny>().map(drop),
@@ -220,7 +256,11 @@ impl<'de> Expect<'de> for Marks<'de> {
                 self.channels.extend(channel.0);
                 Ok(())
             }
-            _ => object.next_value::<IgnoredAny>().map(drop),
+            _ => {
+                let value = object.next_value::<Lenient<Text<'de>>>()?.0;
+                self.addresses.extend(value.and_then(|it| pages::of_annotation(key, it)));
+                Ok(())
+            }
         }
     }
 }

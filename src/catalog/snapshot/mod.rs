@@ -8,6 +8,7 @@ pub mod disk;
 mod entity;
 mod graph;
 mod index;
+pub mod pages;
 mod reach;
 mod resolve;
 mod search;
@@ -165,6 +166,8 @@ pub struct Snapshot {
     skeletons: Index,
     /// By folded channel or account.
     channels: Index,
+    /// By page of the web, as it is compared.
+    pages: Index,
     /// By what people say, folded.
     aliases: BTreeMap<String, EntityRef>,
     /// The described nodes by reference.
@@ -531,6 +534,7 @@ impl Snapshot {
             &mut self.titles,
             &mut self.skeletons,
             &mut self.channels,
+            &mut self.pages,
         ] {
             index.shrink();
         }
@@ -571,6 +575,7 @@ impl Snapshot {
             titles: self.titles.clone(),
             skeletons: self.skeletons.clone(),
             channels: self.channels.clone(),
+            pages: self.pages.clone(),
             aliases: by_word(aliases),
             by_reference: self.by_reference.clone(),
             by_name: self.by_name.clone(),
@@ -717,7 +722,7 @@ type Which = fn(&mut Snapshot) -> &mut Index;
 
 /// Every text by which `entity` is found, and the index for it.
 fn each_key(record: &Record, mut key: impl FnMut(Which, &str)) {
-    let Record { entity, channels, .. } = record;
+    let Record { entity, channels, pages, .. } = record;
     key(|it| &mut it.names, &folded(&entity.name));
     key(|it| &mut it.skeletons, &skeleton(&entity.name));
     if let Some(title) = &entity.title {
@@ -725,6 +730,9 @@ fn each_key(record: &Record, mut key: impl FnMut(Which, &str)) {
     }
     for channel in channels {
         key(|it| &mut it.channels, &folded(channel));
+    }
+    for page in pages {
+        key(|it| &mut it.pages, page);
     }
 }
 

@@ -175,7 +175,7 @@ impl Snapshot {
     }
 
     /// Those of `nodes` that somebody describes, by reference, each once.
-    fn known(&self, nodes: impl IntoIterator<Item = u32>) -> Vec<&Entity> {
+    pub(super) fn known(&self, nodes: impl IntoIterator<Item = u32>) -> Vec<&Entity> {
         let mut known: Vec<&Entity> =
             nodes.into_iter().filter_map(|node| self.entity(node)).collect();
         known.sort_unstable_by(|a, b| a.reference.cmp(&b.reference));

@@ -396,6 +396,14 @@ impl SlackApi {
         self.call("views.update", &body).await.map(|_: Value| ())
     }
 
+    /// Shows cards below links: `call` says below which, and what.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn unfurl(&self, call: &Value) -> Result<(), SlackError> {
+        self.call("chat.unfurl", call).await.map(|_: Value| ())
+    }
+
     /// `view` is the Home of the account `user_id`.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use super::client::{Identity, SlackApi, SlackError};
 use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, Outdated, SlashCommand, Us};
 use super::modal::{self, Origin};
 use super::outbound::{self, Message};
+use super::unfurl::{self, Shared};
 use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
@@ -178,9 +179,28 @@ impl Dispatcher {
                 self.tasks.spawn(self.clone().publish_home(speaker));
                 Ok(nothing())
             }
+            Inbound::Shared(shared) => {
+                self.tasks.spawn(self.clone().unfurl(shared));
+                Ok(nothing())
+            }
             Inbound::Typing(query) => Ok(body(modal::options(&self.app.suggestions(&query)))),
             Inbound::Filled(envelope) => self.submit(*envelope).await,
             Inbound::Ignored | Inbound::Strange => Ok(nothing()),
+        }
+    }
+
+    /// Shows below links what they are about. Shown again it takes the same place, so copies do no harm.
+    async fn unfurl(self: Arc<Self>, shared: Shared) {
+        let cards = self.app.cards(&shared.speaker, &shared.addresses);
+        if cards.is_empty() {
+            return;
+        }
+        let shown = async {
+            let call = unfurl::call(&shared.place, cards)?;
+            self.api.unfurl(&call).await.context("chat.unfurl")
+        };
+        if let Err(error) = shown.await {
+            tracing::warn!(error = format!("{error:#}"), "could not show what links are about");
         }
     }
 

@@ -15,6 +15,7 @@ use url::form_urlencoded;
 use super::modal::{FIELD_PREFIX, Origin};
 use super::outbound::{ACTION_PREFIX, FORM_PREFIX};
 use super::shortcut;
+use super::unfurl::Shared;
 use super::view::OpenView;
 use crate::chat::markdown::Opens;
 use crate::conversation::{Address, Click, Invocation, Platform, Pointing, Query, Speaker};
@@ -54,6 +55,8 @@ pub enum Inbound {
     Outdated(Outdated),
     /// Somebody opened the bot's Home.
     Home(Speaker),
+    /// Somebody posts links of hosts that the app's manifest names.
+    Shared(Shared),
     /// Somebody types into a field of a form.
     Typing(Query),
     /// Somebody sent a form: the [`Errand::Filled`] in it is answered, or told to be wrong.
@@ -97,6 +100,7 @@ impl Inbound {
             Inbound::Viewed(viewed) => Some(&viewed.click.speaker.tenant),
             Inbound::Outdated(outdated) => Some(&outdated.speaker.tenant),
             Inbound::Home(speaker) => Some(&speaker.tenant),
+            Inbound::Shared(shared) => Some(&shared.speaker.tenant),
             Inbound::Typing(query) => Some(&query.speaker.tenant),
         }
     }
@@ -243,6 +247,13 @@ pub fn event_of(payload: &Value, us: &Us<'_>) -> Inbound {
         let user = text_at(event, "/user").to_string();
         let is_home = text_at(event, "/tab") == "home" && !user.is_empty() && !is_stranger;
         return if is_home { Inbound::Home(speaker(tenant, user)) } else { Inbound::Ignored };
+    }
+    if text_at(event, "/type") == "link_shared" {
+        let user = text_at(event, "/user").to_string();
+        // Only where Slack says that nobody of another company reads along.
+        let is_ours = payload["is_ext_shared_channel"] == false && !user.is_empty() && !is_stranger;
+        let shared = is_ours.then(|| Shared::of(event, speaker(tenant, user))).flatten();
+        return shared.map_or(Inbound::Ignored, Inbound::Shared);
     }
     if !is_said_to_us(event, us.bot_user_id) || is_stranger {
         return Inbound::Ignored;

@@ -12,4 +12,5 @@ pub mod profile;
 pub mod shortcut;
 pub mod signature;
 pub mod socket;
+pub mod unfurl;
 pub mod view;

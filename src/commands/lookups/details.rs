@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::catalog::snapshot::pages::REPOSITORIES;
 use crate::catalog::{Entity, EntityRef};
 
 #[derive(Debug, Default, PartialEq)]
@@ -62,13 +63,6 @@ const ON_CALL: [(&str, &str); 7] = [
 /// Annotations that are a channel, the surest first.
 const CHANNEL_ID: &str = "slack.com/channel-id";
 const CHANNEL_NAMES: [&str; 2] = ["slack.com/channel-name", "slack.com/channel"];
-
-/// Annotations that name a repository, with where it is.
-const REPOSITORIES: [(&str, &str); 3] = [
-    ("github.com/project-slug", "https://github.com/"),
-    ("gitlab.com/project-slug", "https://gitlab.com/"),
-    ("bitbucket.com/project-slug", "https://bitbucket.org/"),
-];
 
 const DASHBOARD: &str = "datadoghq.com/dashboard-url";
 
