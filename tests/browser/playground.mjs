@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const [url, portal, pictures] = process.argv.slice(2);
-const PATIENCE_MS = 20_000;
+// On a busy machine idp looks at the portal less often: a saved file is noticed late.
+const PATIENCE_MS = 90_000;
 await mkdir(pictures, { recursive: true });
 
 /** The status that `path` answers with when it is asked for by the name `host`. */
