@@ -66,15 +66,22 @@ fn read(part: &Value, text: &mut String) {
     }
 }
 
-/// The buttons of a view: what they show and what they say.
+/// The buttons of a view, and the choices of its selects: what they show, what they say, whose they are.
 fn buttons(view: &Value) -> Vec<(String, String, String)> {
     let blocks = view["blocks"].as_array().unwrap().iter();
     let actions = blocks.filter(|it| it["type"] == "actions");
-    let buttons = actions.flat_map(|it| it["elements"].as_array().unwrap());
+    let elements = actions.flat_map(|it| it["elements"].as_array().unwrap());
     let word = |value: &Value| value.as_str().unwrap().to_string();
+    let mut buttons = Vec::new();
+    for element in elements {
+        let itself = std::slice::from_ref(element);
+        let choices = element["options"].as_array().map_or(itself, Vec::as_slice);
+        let id = word(&element["action_id"]);
+        buttons.extend(
+            choices.iter().map(|it| (word(&it["text"]["text"]), word(&it["value"]), id.clone())),
+        );
+    }
     buttons
-        .map(|it| (word(&it["text"]["text"]), word(&it["value"]), word(&it["action_id"])))
-        .collect()
 }
 
 fn words(view: &Value) -> Vec<String> {

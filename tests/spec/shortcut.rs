@@ -54,12 +54,17 @@ fn text(message: &Value) -> String {
     message["text"].as_str().unwrap().replace('\u{2060}', "")
 }
 
-/// What the buttons of a message say when they are clicked.
+/// What the buttons of a message say when they are clicked, and the choices of its selects.
 fn offers(message: &Value) -> Vec<String> {
     let blocks = message["blocks"].as_array().unwrap();
     let elements = blocks.iter().filter(|it| it["type"] == "actions").map(|it| &it["elements"]);
-    let buttons = elements.flat_map(|it| it.as_array().unwrap());
-    buttons.map(|it| it["value"].as_str().unwrap().to_string()).collect()
+    let mut offers = Vec::new();
+    for element in elements.flat_map(|it| it.as_array().unwrap()) {
+        let itself = std::slice::from_ref(element);
+        let choices = element["options"].as_array().map_or(itself, Vec::as_slice);
+        offers.extend(choices.iter().map(|it| it["value"].as_str().unwrap().to_string()));
+    }
+    offers
 }
 
 #[tokio::test]
