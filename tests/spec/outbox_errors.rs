@@ -213,7 +213,8 @@ async fn all_end(cases: Vec<Case>) {
         is_over(case, &office, &fake, &process, post(after)).await;
         let link = process.outbox().link.clone();
         until("up again", async || link.standing(), |it| *it == Standing::Up).await;
-        stop.cancel();
+        // Otherwise it might take the next message.
+        office.stops(&stop).await;
     }
     println!(
         "REL D13 {} {} errors, each answered once and always: all ended, {persistent} by their time",

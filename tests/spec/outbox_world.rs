@@ -182,6 +182,8 @@ pub struct Office {
     pub fresh: Fresh,
     pub app: Arc<App>,
     pub stop: CancellationToken,
+    /// The processes that post.
+    kept: TaskTracker,
 }
 
 impl Office {
@@ -195,7 +197,16 @@ impl Office {
             Some(fresh.db.clone()),
             http,
         );
-        Office { fresh, app: Arc::new(app), stop: CancellationToken::new() }
+        let (stop, kept) = (CancellationToken::new(), TaskTracker::new());
+        Office { fresh, app: Arc::new(app), stop, kept }
+    }
+
+    /// All processes stop, by `stop`; they have taken nothing that they do not send.
+    pub async fn stops(&self, stop: &CancellationToken) {
+        stop.cancel();
+        self.kept.close();
+        self.kept.wait().await;
+        self.kept.reopen();
     }
 
     /// A process that posts to `fake` what waits; what it has in common with others is the database.
@@ -212,7 +223,7 @@ impl Office {
                 let api = DiscordApi::new(&url, "8", token, &[]).unwrap();
                 let it = discord::dispatcher::Dispatcher::new(app, api, TaskTracker::new());
                 let it = Arc::new(it.pausing(pauses));
-                tokio::spawn(it.outbox().keep(it.clone(), stop.clone()));
+                self.kept.spawn(it.outbox().keep(it.clone(), stop.clone()));
                 Process::Discord(it)
             }
             _ => {
@@ -220,7 +231,7 @@ impl Office {
                 let api = SlackApi::new(&url, token, &[]).unwrap();
                 let it = slack::dispatcher::Dispatcher::new(app, api, TaskTracker::new());
                 let it = Arc::new(it.pausing(pauses));
-                tokio::spawn(it.outbox().keep(it.clone(), stop.clone()));
+                self.kept.spawn(it.outbox().keep(it.clone(), stop.clone()));
                 Process::Slack(it)
             }
         }
