@@ -2,6 +2,8 @@
 //!
 //! It asks the database and both platforms, and changes nothing there.
 
+mod channels;
+
 use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,6 +12,7 @@ use serde::Serialize;
 
 use super::arguments::{Doctor, ReportFormat};
 use super::{print, print_json, setup, visible};
+use crate::catalog::snapshot::disk;
 use crate::chat::discord::client::{DiscordApi, DiscordError};
 use crate::chat::discord::registration::{differences, registration};
 use crate::chat::discord::signature::PublicKey;
@@ -24,6 +27,8 @@ const SCOPES: [&str; 5] =
     ["commands", "app_mentions:read", "im:history", "chat:write", "files:write"];
 /// And these where links are shown as cards. Nothing but the scopes says whether they are: one alone does nothing.
 const LINK_SCOPES: [&str; 2] = ["links:read", "links:write"];
+/// With it the channels that the catalog names can be looked at.
+const CHANNELS_SCOPE: &str = "channels:read";
 /// And these where accounts are linked by their e-mail addresses.
 const EMAIL_SCOPES: [&str; 2] = ["users:read", "users:read.email"];
 
@@ -218,7 +223,34 @@ async fn slack(config: &Config, settings: &Settings) -> Vec<Finding> {
     }
     let clock = inspection.told_at.map(|at| clock("Slack's", at, "set this machine's by NTP"));
     findings.extend(clock);
+    let scopes = inspection.scopes.unwrap_or_default();
+    findings.extend(match scopes.iter().any(|scope| scope == CHANNELS_SCOPE) {
+        true => slack_channels(config, &api).await,
+        false => {
+            let said = "whether the bot may speak in the catalog's channels is not seen without the scope channels:read";
+            vec![Finding::off("slack", said)]
+        }
+    });
     findings
+}
+
+async fn slack_channels(config: &Config, api: &SlackApi) -> Vec<Finding> {
+    let path = setup::disk_copy(config);
+    let copy = match disk::read(&path) {
+        Ok(Some(copy)) => copy,
+        Ok(None) => {
+            let said = "the catalog's channels are looked at once it is imported";
+            return vec![Finding::off("slack", said)];
+        }
+        Err(error) => {
+            let mend = format!("delete {}; it is written anew", path.display());
+            return vec![Finding::problem("slack", format!("{error:#}"), mend)];
+        }
+    };
+    match api.channels().await {
+        Ok(has) => channels::findings(copy.snapshot.channels(), &has),
+        Err(error) => vec![slack_problem("conversations.list", &error)],
+    }
 }
 
 /// Where Slack shows what goes into a variable.

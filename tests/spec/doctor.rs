@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::discord_world::{APPLICATION, BOT_TOKEN, GUILD, public_key};
@@ -60,6 +60,7 @@ impl Patient {
         command
             .env_clear()
             .env("HOME", self.portal.path())
+            .env("IDP_DATA_DIR", self.portal.path().join("data"))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .args(words)
             .arg("--portal")
@@ -142,6 +143,42 @@ async fn each_problem_of_slack_has_its_mend() {
     patient.variables.push(("SLACK_BOT_TOKEN", "xoxb-of-the-world".into()));
     patient.set("SLACK_API_URL", "http://127.0.0.1:1/api/");
     patient.suffers("Slack is away", "slack-status.com").await;
+}
+
+#[tokio::test]
+async fn each_problem_of_a_channel_has_its_mend() {
+    let patient = Patient::new().await;
+    let moods = patient.world.fake.moods.clone();
+    let says = async |said: &str| {
+        let (_, text) = patient.runs(&["doctor"]).await;
+        assert!(text.contains(said), "{text}");
+    };
+    says("is not seen without the scope channels:read").await;
+    *moods.scopes.lock().unwrap() = format!("{SCOPES},channels:read");
+    says("once it is imported").await;
+
+    let group = "apiVersion: backstage.io/v1alpha1\nkind: Group\nmetadata:\n  name: pay\n  annotations: \
+                 {slack.com/channel-id: C0PAY, slack.com/channel-name: ops}\nspec: {type: team, children: []}\n";
+    std::fs::create_dir(patient.portal.path().join("catalog")).unwrap();
+    std::fs::write(patient.portal.path().join("catalog/pay.yaml"), group).unwrap();
+    assert_eq!(patient.runs(&["ask", "owner pay"]).await.0, Some(0));
+    let channel = |id: &str, name: &str, is_archived: bool, is_member: bool| json!({ "id": id, "name": name, "is_archived": is_archived, "is_member": is_member });
+    // The database knows Acme's, too: the bot is in each of them.
+    let acme = patient.world.app.catalog.snapshot();
+    let has = |channels: [Value; 2]| {
+        let others = acme.channels().map(|it| channel(it, it, false, true));
+        *moods.channels.lock().unwrap() = others.chain(channels).collect();
+    };
+    has([channel("C0PAY", "pay", false, true), channel("C0OPS", "ops", false, true)]);
+    assert_eq!(patient.problems().await, []);
+    says("✅ slack: the bot is in the ").await;
+
+    has([channel("C0PAY", "pay", false, true), channel("C0OPS", "ops", false, false)]);
+    patient.suffers("without the bot: ops", "/invite @idp").await;
+    has([channel("C0PAY", "pay", true, true), channel("C0OPS", "ops", false, true)]);
+    patient.suffers("archived: C0PAY", "descriptors").await;
+    has([channel("C0OTHER", "pay", false, true), channel("C0OPS", "ops", false, true)]);
+    patient.suffers("no public channels: C0PAY", "private").await;
 }
 
 #[tokio::test]

@@ -304,6 +304,8 @@ pub struct Moods {
     pub is_outside: AtomicBool,
     /// The organisation that `auth.test` tells; null where there is none.
     pub enterprise: std::sync::Mutex<Value>,
+    /// The public channels; two pages, where there are two.
+    pub channels: std::sync::Mutex<Vec<Value>>,
     /// Headers of the answer to `auth.test`: the scopes that it tells, the time that it is there.
     pub scopes: std::sync::Mutex<String>,
     pub date: std::sync::Mutex<Option<String>>,
@@ -375,6 +377,16 @@ async fn answer(
             answer.headers_mut().insert("date", date.parse().unwrap());
         }
         return answer;
+    }
+    if path == "/api/conversations.list" {
+        let second = uri.query().is_some_and(|query| query.contains("cursor=second"));
+        let channels = moods.channels.lock().unwrap();
+        let (first, rest) = channels.split_at(channels.len() / 2);
+        let (page, next) = if second { (rest, "") } else { (first, "second") };
+        let next = json!({ "next_cursor": next });
+        return json!({ "ok": true, "channels": page, "response_metadata": next })
+            .to_string()
+            .into_response();
     }
     if path == "/api/apps.connections.open" {
         moods.sockets_opened.fetch_add(1, Ordering::SeqCst);

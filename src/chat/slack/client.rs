@@ -443,7 +443,8 @@ impl SlackApi {
         Ok(())
     }
 
-    async fn get<T, const N: usize>(
+    /// Asks a method that changes nothing.
+    pub(super) async fn get<T, const N: usize>(
         &self,
         method: &str,
         parameters: &[(&str, Option<&str>); N],

@@ -1,5 +1,6 @@
 //! Slack: what it sends, what it is sent.
 
+pub mod channels;
 pub mod client;
 mod connector;
 pub mod dispatcher;
