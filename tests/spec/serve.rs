@@ -201,7 +201,8 @@ async fn with_the_bots_token_alone_discord_is_heard_over_its_gateway() {
     };
     assert!(answered().await.to_string().contains("is owned by"));
     let (_, ready) = server.ready().await;
-    assert_eq!(ready["connections"], json!({ "discord_gateway": { "state": "up" } }));
+    let up = json!({ "state": "up" });
+    assert_eq!(ready["connections"], json!({ "discord_gateway": up, "discord_messages": up }));
     server.tell(Signal::SIGTERM);
     assert_eq!(server.ends(), Some(0));
 }
