@@ -1,5 +1,7 @@
 //! Why something asked for was not done.
 
+use std::fmt::{self, Display, Formatter};
+
 use crate::conversation::{Refused, Reply, Untrusted, button, form_button};
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -20,68 +22,128 @@ const LISTED_MAX: usize = 5;
 /// Each message says what was wrong and, where there is one, the next step.
 ///
 /// `Display` is plain text for programs and logs; [`Refusal::to_markdown`] is what people read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    #[error("There is no command `{name}`.{}", did_you_mean(closest))]
-    UnknownCommand { name: String, closest: Vec<String> },
+    UnknownCommand {
+        name: String,
+        closest: Vec<String>,
+    },
 
     /// `instead` are the whole commands to type, one for each of `closest`.
-    #[error("There is no {what} `{name}`.{}", did_you_mean(closest))]
-    UnknownEntity { what: String, name: String, closest: Vec<String>, instead: Vec<String> },
+    UnknownEntity {
+        what: String,
+        name: String,
+        closest: Vec<String>,
+        instead: Vec<String>,
+    },
 
-    #[error("`{name}` could be any of {}. Choose one.", list(choices))]
-    Ambiguous { name: String, choices: Vec<String>, instead: Vec<String> },
+    Ambiguous {
+        name: String,
+        choices: Vec<String>,
+        instead: Vec<String>,
+    },
 
     /// `given` are the words of what was given: the beginning of the call.
-    #[error("`{usage}` needs `<{missing}>`.")]
-    MissingArgument { usage: String, missing: String, given: String },
+    MissingArgument {
+        usage: String,
+        missing: String,
+        given: String,
+    },
 
-    #[error("`{usage}` does not take `{extra}`.")]
-    UnexpectedArgument { usage: String, extra: String },
+    UnexpectedArgument {
+        usage: String,
+        extra: String,
+    },
 
-    #[error("`{value}` is not a valid `{argument}`: {expected}.")]
-    InvalidArgument { argument: String, value: String, expected: String },
+    /// In `expected`, and in the texts of those below, names stand between backticks.
+    InvalidArgument {
+        argument: String,
+        value: String,
+        expected: String,
+    },
 
-    #[error(
-        "I did not understand `{text}`.{} Type `help` for what I can answer.",
-        did_you_mean(closest)
-    )]
-    NotUnderstood { text: String, closest: Vec<String> },
+    NotUnderstood {
+        text: String,
+        closest: Vec<String>,
+    },
 
     /// `instead` are the owners of what words of the message may be meant as.
-    #[error(
-        "This message has no whole name that the catalog knows, and the channel belongs to nothing in it. \
-         Type `find` and a word of it."
-    )]
-    NothingNamed { instead: Vec<String> },
+    NothingNamed {
+        instead: Vec<String>,
+    },
 
     /// A button, select or form that this version of the program does not know.
-    #[error("This is of another version of idp: nothing happened. Ask again, or type `help`.")]
     Outdated,
 
-    #[error("{what} cannot be asked right now: {why}. {next}")]
-    Unavailable { what: String, why: String, next: String },
+    Unavailable {
+        what: String,
+        why: String,
+        next: String,
+    },
 
     /// `rule` says what refused, `next` who could allow it; `instead` are commands that help.
-    #[error("{rule} {next}")]
-    NotAllowed { rule: String, next: String, instead: Vec<String> },
+    NotAllowed {
+        rule: String,
+        next: String,
+        instead: Vec<String>,
+    },
 }
 
-fn list(words: &[String]) -> String {
-    let shown = words.iter().take(LISTED_MAX).map(|word| format!("`{word}`"));
-    let shown = shown.collect::<Vec<String>>().join(", ");
-    match words.len().saturating_sub(LISTED_MAX) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+impl std::error::Error for Refusal {}
+
+impl Display for Refusal {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.sentence(PLAIN))
     }
 }
 
-fn did_you_mean(closest: &[String]) -> String {
-    if closest.is_empty() {
-        return String::new();
+/// How what is not a word of ours stands in a sentence.
+#[derive(Clone, Copy)]
+struct Pen {
+    /// A name, or what somebody typed.
+    name: fn(&str) -> String,
+    /// A text in which names stand between backticks.
+    text: fn(&str) -> String,
+}
+
+const PLAIN: Pen = Pen { name: |name| format!("`{name}`"), text: str::to_string };
+
+const MARKDOWN: Pen = Pen {
+    name: |name| Untrusted::from(name).to_code(),
+    // Whatever stands between which backticks, all of it is untrusted.
+    text: |text| {
+        let parts = text.split('`').enumerate().map(|(place, part)| match place % 2 {
+            1 => Untrusted::from(part).to_code(),
+            _ => literal(part),
+        });
+        parts.collect()
+    },
+};
+
+impl Pen {
+    fn list(self, names: &[String]) -> String {
+        let shown = names.iter().take(LISTED_MAX).map(|name| (self.name)(name));
+        let shown = shown.collect::<Vec<String>>().join(", ");
+        match names.len().saturating_sub(LISTED_MAX) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
+        }
     }
-    let quoted: Vec<String> = closest.iter().map(|name| format!("`{name}`")).collect();
-    format!(" Did you mean {}?", quoted.join(" or "))
+
+    fn did_you_mean(self, closest: &[String]) -> String {
+        if closest.is_empty() {
+            return String::new();
+        }
+        let names: Vec<String> = closest.iter().map(|name| (self.name)(name)).collect();
+        format!(" Did you mean {}?", names.join(" or "))
+    }
+}
+
+/// [`Untrusted::to_markdown`] with a space at either end where there is one: a name follows, or goes before.
+fn literal(part: &str) -> String {
+    let space = |is_there: bool| if is_there { " " } else { "" };
+    let (before, behind) = (space(part.starts_with(' ')), space(part.ends_with(' ')));
+    format!("{before}{}{behind}", Untrusted::from(part).to_markdown())
 }
 
 impl Refusal {
@@ -151,9 +213,56 @@ impl Refusal {
         }
     }
 
-    /// The message with everything in it literal.
+    /// The message with names as code, and everything else in it literal.
     pub fn to_markdown(&self) -> String {
-        Untrusted::from(self.to_string().as_str()).to_markdown()
+        self.sentence(MARKDOWN)
+    }
+
+    /// The one sentence of each refusal, as `pen` writes it.
+    fn sentence(&self, pen: Pen) -> String {
+        let Pen { name: code, text: told } = pen;
+        match self {
+            Refusal::UnknownCommand { name, closest } => {
+                format!("There is no command {}.{}", code(name), pen.did_you_mean(closest))
+            }
+            Refusal::UnknownEntity { what, name, closest, .. } => {
+                let closest = pen.did_you_mean(closest);
+                format!("There is no {} {}.{closest}", told(what), code(name))
+            }
+            Refusal::Ambiguous { name, choices, .. } => {
+                format!("{} could be any of {}. Choose one.", code(name), pen.list(choices))
+            }
+            Refusal::MissingArgument { usage, missing, .. } => {
+                format!("{} needs {}.", code(usage), code(&format!("<{missing}>")))
+            }
+            Refusal::UnexpectedArgument { usage, extra } => {
+                format!("{} does not take {}.", code(usage), code(extra))
+            }
+            Refusal::InvalidArgument { argument, value, expected } => {
+                let (value, argument) = (code(value), code(argument));
+                format!("{value} is not a valid {argument}: {}.", told(expected))
+            }
+            Refusal::NotUnderstood { text, closest } => format!(
+                "I did not understand {}.{} Type {} for what I can answer.",
+                code(text),
+                pen.did_you_mean(closest),
+                code("help")
+            ),
+            Refusal::NothingNamed { .. } => format!(
+                "This message has no whole name that the catalog knows, and the channel belongs to \
+                 nothing in it. Type {} and a word of it.",
+                code("find")
+            ),
+            Refusal::Outdated => format!(
+                "This is of another version of idp: nothing happened. Ask again, or type {}.",
+                code("help")
+            ),
+            Refusal::Unavailable { what, why, next } => {
+                let (what, why, next) = (told(what), told(why), told(next));
+                format!("{what} cannot be asked right now: {why}. {next}")
+            }
+            Refusal::NotAllowed { rule, next, .. } => format!("{} {}", told(rule), told(next)),
+        }
     }
 }
 
@@ -206,6 +315,48 @@ mod tests {
             "There is no service `paymnt-api`. Did you mean `payment-api`?"
         );
         assert_eq!(refusal.suggestions(), ["owner payment-api"]);
+    }
+
+    #[test]
+    fn names_are_code_and_what_others_wrote_is_only_that() {
+        let unknown = |name: &str| Refusal::UnknownEntity {
+            what: "service".into(),
+            name: name.into(),
+            closest: vec!["payment-api".into()],
+            instead: Vec::new(),
+        };
+        assert_eq!(
+            unknown("paymnt-api").to_markdown(),
+            "There is no service `paymnt-api`. Did you mean `payment-api`?"
+        );
+        assert_eq!(
+            unknown("a`b <!channel>").to_markdown(),
+            "There is no service a\\`b \\<\\!channel\\>. Did you mean `payment-api`?"
+        );
+        let refusal = Refusal::NotAllowed {
+            rule: "You may not: `access.guests` [a](https://evil.example) `b".into(),
+            next: "Ask `group:default/platform`.".into(),
+            instead: Vec::new(),
+        };
+        assert_eq!(
+            refusal.to_markdown(),
+            "You may not\\: `access.guests` \\[a\\]\\(https\\:\\/\\/evil\\.example\\) `b` \
+             Ask `group:default/platform`\\."
+        );
+        assert_eq!(
+            refusal.to_string(),
+            "You may not: `access.guests` [a](https://evil.example) `b Ask `group:default/platform`."
+        );
+    }
+
+    #[test]
+    fn a_sentence_names_few_choices() {
+        let choices: Vec<String> = (0..7).map(|it| it.to_string()).collect();
+        let ambiguous = Refusal::Ambiguous { name: "a".into(), choices, instead: Vec::new() };
+        assert_eq!(
+            ambiguous.to_string(),
+            "`a` could be any of `0`, `1`, `2`, `3`, `4` and 2 more. Choose one."
+        );
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("dependents d{name}"),
         format!("dependencies c{name}"),
         format!("path c{name} d{name}"),
+        format!("graph d{name}"),
         format!("history c{name}"),
         format!("find c{name}"),
         format!("list --team t{name}"),
