@@ -74,7 +74,7 @@ impl Claim {
     fn of_slack(&self, world: &World, number: usize) -> (&'static str, String) {
         let Claim { team, enterprise, app, .. } = self;
         let response_url = format!("http://{}/respond/{number}", world.fake.address);
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let fields = [
                 ("team_id", team.as_str()),
                 ("enterprise_id", enterprise),
@@ -107,7 +107,7 @@ impl Claim {
             0 => call("owner", &[("entity", json!("payment-api"))]),
             _ => json!({ "component_type": 2, "custom_id": "idp:0:owner payment-api" }),
         };
-        let kind = if number % 2 == 0 { 2 } else { 3 };
+        let kind = if number.is_multiple_of(2) { 2 } else { 3 };
         let id = 8_000_000 + number as u64;
         let mut body = discord_world::interaction(id, kind, "400000000000000001", data);
         body["guild_id"] = json!(self.guild);
@@ -122,13 +122,13 @@ async fn nobody_is_answered_who_is_not_of_ours() {
     let requests = full_or(10_000, 600);
     let mut random = StdRng::seed_from_u64(9);
     let claims: Vec<(usize, Claim)> = (0..requests)
-        .map(|number| (number, Claim::foreign(&mut random, number % 2 == 0)))
+        .map(|number| (number, Claim::foreign(&mut random, number.is_multiple_of(2))))
         .collect();
     let answers: Vec<(Claim, u16)> = stream::iter(claims)
         .map(|(number, claim)| {
             let world = world.clone();
             async move {
-                let answer = match number % 2 == 0 {
+                let answer = match number.is_multiple_of(2) {
                     true => {
                         let (path, body) = claim.of_slack(&world, number / 2);
                         world.sends(path, &body).await
