@@ -190,7 +190,8 @@ impl Unsent {
         Unsent::new(Policy::Ours, format!("{error:#}"))
     }
 
-    /// Whether nothing can be done about it that says it once; `tells_copies_apart` as for [`Post::next`].
+    /// Whether nothing can be done about it that says it once. `tells_copies_apart`: the platform posts once what
+    /// it is sent twice.
     pub fn is_final(&self, tells_copies_apart: bool) -> bool {
         match self.policy {
             Policy::Ours => true,
