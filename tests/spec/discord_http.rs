@@ -188,8 +188,11 @@ async fn an_answer_that_discord_could_not_take_is_sent_later() {
     assert_eq!(world.fake_discord.hears().await.call, "away");
     let stop = CancellationToken::new();
     let kept = tokio::spawn(world.discord.clone().keep(stop.clone()));
-    assert_eq!(world.fake_discord.hears().await.call, "GET /users/@me", "is it there again?");
-    let heard = world.fake_discord.hears().await;
+    let mut heard = world.fake_discord.hears().await;
+    // Is it there again? Whoever was about to look when it went away does not ask.
+    if heard.call == "GET /users/@me" {
+        heard = world.fake_discord.hears().await;
+    }
     assert!(shown(&heard.body).contains("is owned by **Payments**"), "{heard:?}");
     stop.cancel();
     kept.await.unwrap();
