@@ -138,7 +138,7 @@ async fn a_message_that_names_nothing_leads_to_the_channels_own_marked_as_such()
 async fn where_there_is_nothing_to_go_by_the_next_step_is_said() {
     let world = World::new().await;
     let said = answered(&world, "random", says("lunch?")).await;
-    assert!(text(&said).contains("Type `find` and a word of it"), "{said}");
+    assert!(text(&said).contains("Type find and a word of it"), "{said}");
     let offered = answered(&world, "random", says("orders, please")).await;
     assert_eq!(offers(&offered), ["owner orders"]);
     for text in ["https://evil.example/payment-api", "paymnt-api", ""] {
