@@ -37,10 +37,15 @@ pub async fn measure(generated: &Generated, imported: &Imported, figures: &mut F
     let mut platforms = Platforms::start(&generated.hub().name).await;
     let start = Instant::now();
     let server = Server::start(imported.idp(), &platforms);
-    for _ in 0..2 {
+    let mut waiting = vec!["slack", "discord"];
+    while !waiting.is_empty() {
         let answered = tokio::time::timeout(START_MAX, platforms.answers.recv()).await;
         let platform = answered.expect("both platforms are answered in time").unwrap();
-        figures.add(name(&format!("start-{platform}")), start.elapsed().as_secs_f64(), "s");
+        // Slack asks on each of its connections.
+        if let Some(place) = waiting.iter().position(|it| *it == platform) {
+            waiting.remove(place);
+            figures.add(name(&format!("start-{platform}")), start.elapsed().as_secs_f64(), "s");
+        }
     }
     tokio::time::sleep(IDLE).await;
     figures.add(name("memory-idle"), memory_mb(server.0.id()), "MB");
