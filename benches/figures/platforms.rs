@@ -1,7 +1,6 @@
 //! `idp serve` without a public address: connected to both platforms, each a server on this machine.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -18,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 use crate::figure::Figures;
 use crate::generated::Generated;
 use crate::import::Imported;
-use crate::process::memory_mb;
+use crate::process::{Server, memory_mb};
 
 const TEAM: &str = "T0000BENCH";
 const GUILD: &str = "700000000000000001";
@@ -36,7 +35,7 @@ pub async fn measure(generated: &Generated, imported: &Imported, figures: &mut F
     let name = |figure: &str| format!("platforms-{}-{figure}", generated.len());
     let mut platforms = Platforms::start(&generated.hub().name).await;
     let start = Instant::now();
-    let server = Server::start(imported.idp(), &platforms);
+    let server = start_server(imported, &platforms);
     let mut waiting = vec!["slack", "discord"];
     while !waiting.is_empty() {
         let answered = tokio::time::timeout(START_MAX, platforms.answers.recv()).await;
@@ -48,33 +47,20 @@ pub async fn measure(generated: &Generated, imported: &Imported, figures: &mut F
         }
     }
     tokio::time::sleep(IDLE).await;
-    figures.add(name("memory-idle"), memory_mb(server.0.id()), "MB");
+    figures.add(name("memory-idle"), memory_mb(server.id()), "MB");
 }
 
-struct Server(Child);
-
-impl Server {
-    fn start(mut idp: Command, platforms: &Platforms) -> Server {
-        let child = idp
-            .args(["serve", "--portal", "portal", "--listen", "127.0.0.1:0"])
-            .env("SLACK_API_URL", format!("http://{}/api/", platforms.api))
-            .env("SLACK_BOT_TOKEN", "xoxb-of-the-figures")
-            .env("SLACK_APP_TOKEN", "xapp-of-the-figures")
-            .env("DISCORD_API_URL", format!("http://{}/api/v10/", platforms.api))
-            .env("DISCORD_APPLICATION_ID", APPLICATION)
-            .env("DISCORD_BOT_TOKEN", "of-the-figures")
-            .env("IDP_LOG", "warn")
-            .stdout(Stdio::null())
-            .spawn();
-        Server(child.unwrap())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
+/// `idp serve`, connected to `platforms`.
+fn start_server(imported: &Imported, platforms: &Platforms) -> Server {
+    let mut idp = imported.idp();
+    idp.args(["serve", "--portal", "portal", "--listen", "127.0.0.1:0"])
+        .env("SLACK_API_URL", format!("http://{}/api/", platforms.api))
+        .env("SLACK_BOT_TOKEN", "xoxb-of-the-figures")
+        .env("SLACK_APP_TOKEN", "xapp-of-the-figures")
+        .env("DISCORD_API_URL", format!("http://{}/api/v10/", platforms.api))
+        .env("DISCORD_APPLICATION_ID", APPLICATION)
+        .env("DISCORD_BOT_TOKEN", "of-the-figures");
+    Server::start(idp)
 }
 
 /// Both platforms: each asks one question of whoever connects.

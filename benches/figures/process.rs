@@ -1,6 +1,28 @@
-//! What the system knows about processes.
+//! A server as a process of its own, and what the system knows about processes.
 
 use std::fs::read_to_string;
+use std::process::{Child, Command, Stdio};
+
+/// `idp serve`, until it is dropped.
+pub struct Server(Child);
+
+impl Server {
+    /// Starts `idp`, which is given its words and what it is connected to.
+    pub fn start(mut idp: Command) -> Server {
+        Server(idp.env("IDP_LOG", "warn").stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
 
 /// The memory that a process holds, in MB of a million bytes. Source: `man 5 proc`, `VmRSS`.
 pub fn memory_mb(pid: u32) -> f64 {

@@ -1,7 +1,6 @@
 //! `idp serve`, asked as Slack asks it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
@@ -11,7 +10,7 @@ use crate::figure::Figures;
 use crate::generated::Generated;
 use crate::import::Imported;
 use crate::load::{self, SECRET};
-use crate::process::memory_mb;
+use crate::process::{Server, memory_mb};
 
 /// So many different questions are asked, as a day of a company would bring; `-of-all` asks about every
 /// service in turn, so that hardly an answer is one given lately.
@@ -31,17 +30,17 @@ pub async fn measure(
     let address = free_address();
     let hub = &generated.hub().name;
     let start = Instant::now();
-    let server = Server::start(imported, address);
+    let server = start_server(imported, address);
     first_answer(address, hub, start).await;
     figures.add(name("start"), start.elapsed().as_secs_f64(), "s");
     copy_on_disk(imported, start).await;
-    figures.add(name("start-memory"), memory_mb(server.0.id()), "MB");
+    figures.add(name("start-memory"), memory_mb(server.id()), "MB");
     drop(server);
     let start = Instant::now();
-    let server = Server::start(imported, address);
+    let server = start_server(imported, address);
     first_answer(address, hub, start).await;
     figures.add(name("restart"), start.elapsed().as_secs_f64(), "s");
-    figures.add(name("memory-idle"), memory_mb(server.0.id()), "MB");
+    figures.add(name("memory-idle"), memory_mb(server.id()), "MB");
 
     let services = generated.entities.iter().filter(|it| it.kind == "Component");
     let services: Vec<&str> = services.map(|it| &*it.name).collect();
@@ -59,29 +58,15 @@ pub async fn measure(
     ] {
         load::commands(address, &questions, duration, &name(figure), figures).await;
     }
-    figures.add(name("memory"), memory_mb(server.0.id()), "MB");
+    figures.add(name("memory"), memory_mb(server.id()), "MB");
 }
 
-struct Server(Child);
-
-impl Server {
-    fn start(imported: &Imported, address: SocketAddr) -> Server {
-        let child = imported
-            .idp()
-            .args(["serve", "--portal", "portal", "--listen", &address.to_string()])
-            .env("SLACK_SIGNING_SECRET", SECRET)
-            .env("IDP_LOG", "warn")
-            .stdout(Stdio::null())
-            .spawn();
-        Server(child.unwrap())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
+/// `idp serve`, heard over HTTP at `address`.
+fn start_server(imported: &Imported, address: SocketAddr) -> Server {
+    let mut idp = imported.idp();
+    idp.args(["serve", "--portal", "portal", "--listen", &address.to_string()])
+        .env("SLACK_SIGNING_SECRET", SECRET);
+    Server::start(idp)
 }
 
 fn free_address() -> SocketAddr {

@@ -15,7 +15,7 @@ use crate::hostile_slack::{slack_user, texts, victims, without_the_guard};
 use crate::hostile_text::has_hidden;
 use crate::scale::at_full;
 use crate::slack_judge::{
-    Seen, against_description, modal_over_a_limit, seen, shape, view_over_a_limit,
+    Seen, against_description, modal_over_a_limit, seen, shape, text, view_over_a_limit,
 };
 use crate::slack_socket::{self, envelope};
 use crate::world::{TEAM, World, interaction};
@@ -46,24 +46,6 @@ fn fits(method: &str, call: &Value) {
     let Some(file) = shared("specs/slack_web.json") else { return };
     let description: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     assert_eq!(against_description(&description, method, call).unwrap(), [""; 0]);
-}
-
-/// Everything that a view reads.
-fn text(view: &Value) -> String {
-    let mut text = String::new();
-    read(view, &mut text);
-    text
-}
-
-fn read(part: &Value, text: &mut String) {
-    match part {
-        Value::Array(parts) => parts.iter().for_each(|it| read(it, text)),
-        Value::Object(fields) => match fields.get("text").and_then(Value::as_str) {
-            Some(own) => text.push_str(own),
-            None => fields.values().for_each(|it| read(it, text)),
-        },
-        _ => {}
-    }
 }
 
 /// The buttons of a view, and the choices of its selects: what they show, what they say, whose they are.

@@ -13,6 +13,18 @@ pub struct Seen {
     pub links: Vec<String>,
 }
 
+/// Everything that a view or a message reads.
+pub fn text(part: &Value) -> String {
+    match part {
+        Value::Array(parts) => parts.iter().map(text).collect(),
+        Value::Object(fields) => match fields.get("text").and_then(Value::as_str) {
+            Some(own) => own.to_string(),
+            None => fields.values().map(text).collect(),
+        },
+        _ => String::new(),
+    }
+}
+
 pub fn seen(message: &Value) -> Seen {
     let mut seen = Seen::default();
     read_mrkdwn(message["text"].as_str().unwrap_or_default(), &mut seen);

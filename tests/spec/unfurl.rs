@@ -9,7 +9,7 @@ use crate::descriptors::shared;
 use crate::hostile_slack::{name, texts, victims, without_the_guard};
 use crate::hostile_text::has_hidden;
 use crate::scale::at_full;
-use crate::slack_judge::{Seen, against_description, over_a_limit, seen, shape};
+use crate::slack_judge::{Seen, against_description, over_a_limit, seen, shape, text};
 use crate::slack_socket::{self, envelope};
 use crate::world::{Heard, TEAM, World};
 
@@ -45,23 +45,6 @@ async fn cards(world: &World, event: &Value) -> Value {
         assert_eq!(over_a_limit(card), Ok(()));
     }
     call.body["unfurls"].clone()
-}
-
-fn text(card: &Value) -> String {
-    let mut text = String::new();
-    read(card, &mut text);
-    text
-}
-
-fn read(part: &Value, text: &mut String) {
-    match part {
-        Value::Array(parts) => parts.iter().for_each(|it| read(it, text)),
-        Value::Object(fields) => match fields.get("text").and_then(Value::as_str) {
-            Some(own) => text.push_str(own),
-            None => fields.values().for_each(|it| read(it, text)),
-        },
-        _ => {}
-    }
 }
 
 #[tokio::test]
