@@ -1,5 +1,7 @@
 //! The door of who posts links: what the pages are about that the catalog knows.
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::{App, Heard};
 use crate::access::Verb;
 use crate::catalog::Entity;
@@ -12,7 +14,7 @@ const CARDS_MAX: usize = 5;
 /// The most entities of one page that its card names.
 const ENTITIES_MAX: usize = 3;
 /// What a card says of a description.
-const DESCRIPTION_CHARACTERS_MAX: usize = 200;
+const DESCRIPTION_LETTERS_MAX: usize = 200;
 
 impl App {
     /// A card for each of the `addresses` that `speaker` posts and that the catalog knows, with the address as it was
@@ -99,7 +101,7 @@ fn said(text: &str) -> String {
 
 /// The beginning of a description.
 fn described(text: &str) -> String {
-    let mut shown: String = text.chars().take(DESCRIPTION_CHARACTERS_MAX).collect();
+    let mut shown: String = text.graphemes(true).take(DESCRIPTION_LETTERS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
 use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
-use crate::chat::outbox::{Policy, Post, Priority, Route, To, Unsent};
+use crate::chat::outbox::{Policy, Post, Route, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{
@@ -354,8 +354,7 @@ impl Dispatcher {
 }
 
 fn post(tenant: String, key: String, to: To, reply: Reply) -> Post {
-    let (platform, priority, after) = (Platform::Discord, Priority::Answer, Duration::ZERO);
-    Post { platform, tenant, key, priority, to, reply, after }
+    Post::answer(Platform::Discord, tenant, key, to, reply)
 }
 
 impl Posts for Dispatcher {

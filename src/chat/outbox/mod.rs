@@ -118,6 +118,12 @@ impl Route {
 }
 
 impl Post {
+    /// `reply` answers what the `key` stands for, as soon as may be.
+    pub fn answer(platform: Platform, tenant: String, key: String, to: To, reply: Reply) -> Post {
+        let (priority, after) = (Priority::Answer, Duration::ZERO);
+        Post { platform, tenant, key, priority, to, reply, after }
+    }
+
     /// The first way that there is from `route` on.
     fn route_from(&self, route: Route) -> Option<Route> {
         let To { answer, thread, person, alone, .. } = &self.to;

@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
 use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
-use crate::chat::outbox::{Post, Priority, Route, To, Unsent};
+use crate::chat::outbox::{Post, Route, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{
@@ -410,8 +410,7 @@ fn answer_to(command: &SlashCommand, audience: Audience) -> Post {
 }
 
 fn post(tenant: String, key: String, to: To, reply: Reply) -> Post {
-    let (platform, priority, after) = (Platform::Slack, Priority::Answer, Duration::ZERO);
-    Post { platform, tenant, key, priority, to, reply, after }
+    Post::answer(Platform::Slack, tenant, key, to, reply)
 }
 
 impl Posts for Dispatcher {

@@ -32,7 +32,7 @@ impl Dispatcher {
         if graph.is_none() {
             return;
         }
-        let mut message: Value = serde_json::from_slice(message).unwrap_or_default();
+        let mut message: Value = serde_json::from_slice(message).expect("it was written as JSON");
         self.follow_up(Place::Answer { token }, message["data"].take(), graph);
     }
 
