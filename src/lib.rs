@@ -13,6 +13,7 @@
 //! | [`postgres`]     | the private cluster, connections, migrations                     |
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |
 //! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
+//! | [`facts`]        | what is known of entities, from whom, and how long it holds      |
 //! | [`access`]       | who is who                                                       |
 //! | [`pictures`]     | what answers show besides words, drawn                           |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
@@ -30,6 +31,7 @@ pub mod commands;
 pub mod config;
 pub mod conversation;
 pub mod error;
+pub mod facts;
 pub mod integrations;
 pub mod pictures;
 pub mod portal;

@@ -536,8 +536,9 @@ fn lookup(keys: &mut Fields, names: &[&str]) -> Option<Lookup> {
     };
     if !node.is_mapping() {
         let (word, at) = keys.as_text(node, "lookup").map(|word| (word.0, word.1))?;
-        let Some(found) = BuiltIn::ALL.into_iter().find(|lookup| lookup.word() == word) else {
-            not_one_of(keys, at, "lookup", &word, &BuiltIn::ALL.map(BuiltIn::word));
+        let Some(found) = BuiltIn::ALL.iter().copied().find(|lookup| lookup.word() == word) else {
+            let words: Vec<&str> = BuiltIn::ALL.iter().map(|lookup| lookup.word()).collect();
+            not_one_of(keys, at, "lookup", &word, &words);
             return None;
         };
         for name in found.needs() {

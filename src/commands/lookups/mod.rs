@@ -50,7 +50,7 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
-    pub const ALL: [BuiltIn; 13] = [
+    pub const ALL: &[BuiltIn] = &[
         BuiltIn::Help,
         BuiltIn::Owner,
         BuiltIn::Show,
