@@ -268,7 +268,7 @@ async fn a_click_that_comes_twice_opens_once() {
 
 #[tokio::test]
 async fn what_takes_long_is_announced_and_then_shown() {
-    let world = World::of_patience(Duration::from_millis(50)).await;
+    let world = World::of_patience(Duration::from_millis(500)).await;
     world.types(ZOE, "history payment-api").await;
     // So that the question is not asked in vain, and its button is there.
     let home = home(&world, ZOE).await;
@@ -325,7 +325,7 @@ async fn a_form_that_is_opened_there_is_answered_in_its_place() {
 
 #[tokio::test]
 async fn the_answer_to_a_form_that_takes_long_follows_in_its_place() {
-    let world = World::of_patience(Duration::from_millis(50)).await;
+    let world = World::of_patience(Duration::from_millis(500)).await;
     let home = home(&world, ZOE).await;
     world.sends("/slack/interactions", &click(&home, "V1", "t1", "history")).await;
     let form = world.fake.hears().await.body["view"].clone();
