@@ -1,5 +1,6 @@
 //! What is known of entities: what their descriptors say, and what others observed and reported, for as long as it holds.
 
+pub mod catalog;
 pub mod kind;
 
 use chrono::{DateTime, Utc};

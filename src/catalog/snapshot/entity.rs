@@ -42,8 +42,21 @@ pub struct Record {
     pub channels: Box<[Arc<str>]>,
     /// The pages of the web that are its, as they are compared.
     pub pages: Box<[Box<str>]>,
+    /// Whom to ask who is on call.
+    pub on_call: Option<Arc<str>>,
     pub orphaned_at: Option<DateTime<Utc>>,
 }
+
+/// Annotations that say whom to ask who is on call, the surest first.
+pub const ON_CALL: [(&str, &str); 7] = [
+    ("pagerduty.com/service-id", "PagerDuty service"),
+    ("pagerduty.com/schedule-id", "PagerDuty schedule"),
+    ("opsgenie.com/team", "Opsgenie team"),
+    ("opsgenie.com/component-selector", "Opsgenie alerts"),
+    ("splunk.com/on-call-team", "Splunk On-Call team"),
+    ("rootly.com/service-slug", "Rootly service"),
+    ("rootly.com/service-id", "Rootly service"),
+];
 
 /// Annotations whose value is a channel.
 const CHANNELS: [&str; 4] =
@@ -80,6 +93,7 @@ impl Record {
         let tags = metadata.tags.into_iter().map(&mut keep).collect();
         let addresses = std::mem::take(&mut metadata.annotations.addresses);
         let pages = pages::pages(metadata.links.0.into_iter().chain(addresses));
+        let on_call = metadata.annotations.on_call.take().map(|(_, text)| keep(text));
         let channels = metadata.annotations.channels(&mut keep);
         let entity = Entity {
             kind: keep(kind.unwrap_or(reference.kind().into())),
@@ -98,7 +112,7 @@ impl Record {
             reference,
             body,
         };
-        Record { entity, tags, channels, pages, orphaned_at }
+        Record { entity, tags, channels, pages, on_call, orphaned_at }
     }
 }
 
@@ -134,6 +148,8 @@ struct Spec<'a> {
 struct Marks<'a> {
     tier: Text<'a>,
     channels: Vec<Cow<'a, str>>,
+    /// The surest, with its place in `ON_CALL`.
+    on_call: Option<(usize, Cow<'a, str>)>,
     /// Of pages of the web.
     addresses: Vec<Cow<'a, str>>,
 }
@@ -147,7 +163,14 @@ struct Link<'a> {
     url: Text<'a>,
 }
 
-impl Marks<'_> {
+impl<'a> Marks<'a> {
+    fn be_on_call(&mut self, place: usize, value: Text<'a>) {
+        let Some(text) = value.filter(|text| !text.trim().is_empty()) else { return };
+        if self.on_call.as_ref().is_none_or(|(surest, _)| place < *surest) {
+            self.on_call = Some((place, text));
+        }
+    }
+
     fn channels(self, mut keep: impl FnMut(Cow<'_, str>) -> Arc<str>) -> Box<[Arc<str>]> {
         let mut channels = Vec::new();
         for channel in self.channels {
@@ -258,6 +281,10 @@ impl<'de> Expect<'de> for Marks<'de> {
             }
             _ => {
                 let value = object.next_value::<Lenient<Text<'de>>>()?.0;
+                if let Some(place) = ON_CALL.iter().position(|(name, _)| *name == key) {
+                    self.be_on_call(place, value);
+                    return Ok(());
+                }
                 self.addresses.extend(value.and_then(|it| pages::of_annotation(key, it)));
                 Ok(())
             }
@@ -365,6 +392,20 @@ mod tests {
         assert_eq!(it.entity.tier.as_deref(), Some("1"));
         assert_eq!(&*it.tags, ["go".into()]);
         assert_eq!(*it.channels, ["pay".into(), "C1".into()]);
+    }
+
+    #[test]
+    fn the_surest_annotation_says_whom_to_ask_who_is_on_call() {
+        let on_call = |annotations: &str| {
+            read(&format!(r#"{{"metadata":{{"annotations":{annotations}}}}}"#)).on_call
+        };
+        let both = r#"{"opsgenie.com/team":"ops","pagerduty.com/service-id":"P1","rootly.com/service-id":"R1"}"#;
+        assert_eq!(on_call(both).as_deref(), Some("P1"));
+        assert_eq!(
+            on_call(r#"{"pagerduty.com/service-id":" ","opsgenie.com/team":"ops"}"#).as_deref(),
+            Some("ops")
+        );
+        assert_eq!(on_call(r#"{"backstage.io/techdocs-ref":"dir:."}"#), None);
     }
 
     #[test]

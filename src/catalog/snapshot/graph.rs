@@ -59,6 +59,14 @@ impl Rows {
         self.starts.push(end);
     }
 
+    /// The part of the row of `node` that is of `kind`, the rows being sorted.
+    pub fn of_kind(&self, node: u32, kind: RelationKind) -> &[Edge] {
+        let row = self.of(node);
+        let start = row.partition_point(|edge| (edge.kind() as u8) < kind as u8);
+        let row = &row[start..];
+        &row[..row.partition_point(|edge| edge.kind() == kind)]
+    }
+
     /// The row of `node`; empty where it has none.
     pub fn of(&self, node: u32) -> &[Edge] {
         let node = node as usize;
@@ -150,11 +158,13 @@ pub struct Hop {
 ///
 /// A consumer of an API depends on the API and, at the same depth, on its provider. The owner of data depends
 /// on it, unless a team owns it. What lies inside a system or domain that is the start is passed through and not reached.
+/// Nothing is followed further than `depth_max`.
 pub fn walk(
     edges: &Rows,
     sort: impl Fn(u32) -> Sort,
     start: u32,
     direction: Direction,
+    depth_max: u32,
 ) -> Vec<Hop> {
     let mut walk = Walk {
         edges,
@@ -167,6 +177,10 @@ pub fn walk(
     };
     walk.enter(start);
     while let Some(at) = walk.open.pop_front() {
+        // The nearest come first.
+        if walk.tree[at as usize].depth >= depth_max {
+            break;
+        }
         walk.follow(at);
     }
     walk.tree

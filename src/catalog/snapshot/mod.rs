@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::entity::Entity;
+pub use self::entity::{Entity, ON_CALL};
 use self::entity::{Interner, Record};
 use self::graph::{Edge, Rows};
 use self::index::Index;
@@ -399,10 +399,34 @@ impl Snapshot {
     /// Everything at the other end of `kind`, whichever end said so; sorted, without duplicates.
     pub fn related(&self, entity: &Entity, kind: RelationKind) -> Vec<Target<'_>> {
         let Some(node) = self.node(&entity.reference) else { return Vec::new() };
-        let edges = self.near.of(node).iter().filter(|edge| edge.kind() == kind);
+        let edges = self.near.of_kind(node, kind).iter();
         let mut nodes: Vec<u32> = edges.map(|edge| edge.node()).collect();
         nodes.sort_unstable_by_key(|node| self.reference(*node));
         nodes.into_iter().map(|node| self.target(node)).collect()
+    }
+
+    /// How many are at the other end of `kind`.
+    pub fn count_related(&self, entity: &Entity, kind: RelationKind) -> usize {
+        self.node(&entity.reference).map_or(0, |node| self.near.of_kind(node, kind).len())
+    }
+
+    /// Whom to ask who is on call: as its own annotations say, or those of its first owner that says it.
+    pub fn on_call_of(&self, entity: &Entity) -> Option<&str> {
+        let node = self.node(&entity.reference)?;
+        if let Some(own) = &self.record(node)?.on_call {
+            return Some(own);
+        }
+        let owners = self.owners(node).filter_map(|owner| {
+            Some((self.reference(owner), self.record(owner)?.on_call.as_deref()?))
+        });
+        owners.min_by_key(|(owner, _)| *owner).map(|(_, on_call)| on_call)
+    }
+
+    /// The channels of `entity`, ids or names without `#`, as written.
+    pub fn channels_of(&self, entity: &Entity) -> impl Iterator<Item = &str> {
+        let node = self.node(&entity.reference);
+        let record = node.and_then(|node| self.record(node));
+        record.into_iter().flat_map(|record| record.channels.iter().map(|channel| &**channel))
     }
 
     /// Entities that have all `words` in name, title, description or tags, typos allowed in names;

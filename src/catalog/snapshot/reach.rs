@@ -70,6 +70,15 @@ impl Snapshot {
         self.reach(entity, Direction::Dependents, filter, offset, limit)
     }
 
+    /// How many break at once when `entity` does: the direct ones of [`Snapshot::dependents`].
+    ///
+    /// It costs as much as these are; nothing is remembered of it.
+    pub fn direct_dependents(&self, entity: &Entity) -> usize {
+        let Some(start) = self.node(&entity.reference) else { return 0 };
+        let tree = self.walk(start, Direction::Dependents, 1);
+        tree.iter().filter(|hop| hop.is_reached && self.record(hop.node).is_some()).count()
+    }
+
     /// Everything whose breaking breaks `entity`: [`Snapshot::dependents`] the other way round.
     pub fn dependencies(
         &self,
@@ -146,7 +155,7 @@ impl Snapshot {
             return answer;
         }
         let tree = match *filter == Filter::default() {
-            true => Arc::new(walk(&self.near, |node| self.sort(node), start, direction)),
+            true => Arc::new(self.walk(start, direction, u32::MAX)),
             false => self.answer(start, direction, &Filter::default()).tree.clone(),
         };
         let answer = Arc::new(self.narrow(tree, filter));
@@ -189,8 +198,11 @@ impl Snapshot {
     }
 
     pub(super) fn owners(&self, node: u32) -> impl Iterator<Item = u32> {
-        let owned = self.near.of(node).iter().filter(|edge| edge.kind() == RelationKind::OwnedBy);
-        owned.map(|edge| edge.node())
+        self.near.of_kind(node, RelationKind::OwnedBy).iter().map(|edge| edge.node())
+    }
+
+    fn walk(&self, start: u32, direction: Direction, depth_max: u32) -> Vec<Hop> {
+        walk(&self.near, |node| self.sort(node), start, direction, depth_max)
     }
 
     fn sort(&self, node: u32) -> Sort {

@@ -306,6 +306,7 @@ proptest! {
         let reach = snapshot.dependents(entity, &Filter::default(), 0, usize::MAX);
         let expected = distances(&edges, to);
         prop_assert_eq!(reach.total, expected.len());
+        prop_assert_eq!(snapshot.direct_dependents(entity), reach.direct);
         let mut last = 0;
         for reached in &reach.page {
             prop_assert_eq!(expected.get(&*reached.entity.name), Some(&reached.depth));

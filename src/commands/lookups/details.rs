@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::catalog::snapshot::ON_CALL;
 use crate::catalog::snapshot::pages::REPOSITORIES;
 use crate::catalog::{Entity, EntityRef};
 
@@ -48,17 +49,6 @@ pub struct Link<'a> {
     #[serde(rename = "type")]
     pub class: Option<Cow<'a, str>>,
 }
-
-/// Annotations that say whom to ask who is on call, the surest first.
-const ON_CALL: [(&str, &str); 7] = [
-    ("pagerduty.com/service-id", "PagerDuty service"),
-    ("pagerduty.com/schedule-id", "PagerDuty schedule"),
-    ("opsgenie.com/team", "Opsgenie team"),
-    ("opsgenie.com/component-selector", "Opsgenie alerts"),
-    ("splunk.com/on-call-team", "Splunk On-Call team"),
-    ("rootly.com/service-slug", "Rootly service"),
-    ("rootly.com/service-id", "Rootly service"),
-];
 
 /// Annotations that are a channel, the surest first.
 const CHANNEL_ID: &str = "slack.com/channel-id";
