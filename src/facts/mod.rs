@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod kind;
+pub mod sources;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

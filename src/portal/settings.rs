@@ -33,6 +33,12 @@
 //! secrets:                       # for `http:` lookups, by name; never the secret itself
 //!   deploys: {env: DEPLOYS_SECRET}
 //!   flags: {file: /run/secrets/flags}
+//! facts:                         # who reports facts of entities, and which
+//!   - source: ci
+//!     token: {env: IDP_FACTS_CI_TOKEN}    # for `POST /api/v1/facts`; without it: only `idp facts push`
+//!     keys:
+//!       coverage: {type: number, valid_for: 14d}
+//!       ci.green: {type: bool}   # without `valid_for`: until another takes its place
 //! ```
 
 use std::collections::BTreeMap;
@@ -47,6 +53,8 @@ use crate::catalog::sources::git::Repository;
 use crate::catalog::{EntityRef, Problem};
 use crate::config::SecretReference;
 use crate::conversation::is_web_page;
+use crate::facts::Kind;
+use crate::facts::sources::{self, Key, Sources};
 use crate::integrations::http::Policy;
 
 pub const FILE: &str = "idp.yaml";
@@ -57,6 +65,8 @@ pub const CATALOG_DIR: &str = "catalog";
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 const REFRESH_MIN: Duration = Duration::from_secs(5);
 const ORPHAN_GRACE: Duration = Duration::from_secs(7 * DAY_S);
+/// A fact that holds for less is stale before anybody reads it.
+const VALID_MIN: Duration = Duration::from_secs(60);
 const DURATION_MAX: Duration = Duration::from_secs(366 * DAY_S);
 const MASS_DELETE_PERCENT: u8 = 10;
 const DAY_S: u64 = 24 * 60 * 60;
@@ -84,6 +94,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Secrets that `http:` lookups sign with, by the name their command files use.
     pub secrets: BTreeMap<String, SecretReference>,
+    /// Who reports facts, and which.
+    pub facts: Sources,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -119,6 +131,7 @@ impl Default for Settings {
             access: Authority::default(),
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
+            facts: Sources::default(),
         }
     }
 }
@@ -176,6 +189,7 @@ impl Settings {
         self.discord = discord(&mut fields);
         self.access = Authority::new(access(&mut fields));
         self.secrets = secrets(&mut fields);
+        self.facts = facts(&mut fields);
         fields.refuse_unknown();
     }
 
@@ -560,6 +574,106 @@ fn secret(entry: Entry, outer: &mut Fields) -> Option<SecretReference> {
     reference
 }
 
+fn facts(fields: &mut Fields) -> Sources {
+    let Some(node) = fields.take("facts") else { return Sources::default() };
+    let Content::List(items) = node.content else {
+        let wrong = fields::wrong_type(fields.file, "facts", "a list of sources", &node);
+        fields.problems.push(wrong);
+        return Sources::default();
+    };
+    let mut sources = Sources::default();
+    for item in items {
+        if let Some(source) = source_of_facts(item, &sources, fields) {
+            sources.0.push(source);
+        }
+    }
+    sources
+}
+
+/// One source of facts; what it shares with `others` is a mistake.
+fn source_of_facts(item: Node, others: &Sources, outer: &mut Fields) -> Option<sources::Source> {
+    let mut fields = Fields::of(item, "facts", outer.file, outer.problems)?;
+    let at = fields.at;
+    let named = fields.text("source");
+    let token = fields.take("token").and_then(|value| {
+        secret(Entry { key: "token".into(), key_at: value.at, value }, &mut fields)
+    });
+    let mut keys = BTreeMap::new();
+    for Entry { key: name, key_at, value } in fields.named("keys") {
+        if !is_good_name(&name, "key", key_at, &mut fields) {
+            continue;
+        }
+        if let Some((other, _)) = others.key(&name) {
+            let message = format!("The source `{}` has the key `{name}` as well.", other.name);
+            let hint = "A key belongs to one source. Leave one of the two out, or rename it.";
+            fields.problem(key_at, "fact-key", message, hint);
+        } else if let Some(key) = key_of_facts(&name, value, key_at, &mut fields) {
+            keys.insert(name, key);
+        }
+    }
+    let name = match named {
+        Some((name, at)) if is_good_name(&name, "source", at, &mut fields) => {
+            match others.find(&name) {
+                None => Some(name),
+                Some(_) => {
+                    let message = format!("The source `{name}` is there twice.");
+                    fields.problem(at, "fact-source", message, "Put the keys of both into one.");
+                    None
+                }
+            }
+        }
+        Some(_) => None,
+        None => {
+            let hint = "Write `source: ci`, for example: the name by which answers call it.";
+            fields.problem(at, "fact-source", "A source of facts has no name.", hint);
+            None
+        }
+    };
+    fields.refuse_unknown();
+    Some(sources::Source { name: name?, token, keys })
+}
+
+fn is_good_name(name: &str, what: &str, at: Position, fields: &mut Fields) -> bool {
+    if sources::is_name(name) {
+        return true;
+    }
+    let message = format!("`{name}` is not the name of a {what} of facts.");
+    let hint = "Write lower-case letters, digits, `_`, `.` and `-`, a letter first, at most 64.";
+    fields.problem(at, "fact-name", message, hint);
+    false
+}
+
+fn key_of_facts(name: &str, value: Node, key_at: Position, outer: &mut Fields) -> Option<Key> {
+    let mut fields = Fields::of(value, name, outer.file, outer.problems)?;
+    let kind = match fields.take("type") {
+        Some(node) => {
+            fields.as_text(node, "type").and_then(|word| kind_of_facts(word, &mut fields))
+        }
+        None => {
+            let message = format!("The key `{name}` has no type.");
+            let hint = format!("Write `type:` and one of `{}`.", sources::KINDS.join("`, `"));
+            fields.problem(key_at, "fact-type", message, hint);
+            None
+        }
+    };
+    let valid_for = duration(&mut fields, "valid_for", VALID_MIN);
+    fields.refuse_unknown();
+    Some(Key { kind: kind?, valid_for })
+}
+
+fn kind_of_facts((word, at): (String, Position), fields: &mut Fields) -> Option<Kind> {
+    let kind = sources::kind(&word);
+    if kind.is_none() {
+        let message = format!("`{word}` is not a type of facts.");
+        let hint = match fields::closest(&word, sources::KINDS) {
+            Some(close) => format!("Did you mean `{close}`?"),
+            None => format!("Write one of `{}`.", sources::KINDS.join("`, `")),
+        };
+        fields.problem(at, "fact-type", message, hint);
+    }
+    kind
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -599,6 +713,11 @@ mod tests {
         assert_eq!(admins[..], [EntityRef::new("group", "default", "platform")]);
         assert_eq!(settings.allowed_hosts, ["ghe.acme.internal:8443"]);
         assert_eq!(settings.secrets["deploys"], SecretReference::Env("DEPLOYS_SECRET".into()));
+        let (ci, coverage) = settings.facts.key("coverage").unwrap();
+        assert_eq!(ci.token, Some(SecretReference::Env("IDP_FACTS_CI_TOKEN".into())));
+        assert_eq!(coverage.kind, Kind::Number);
+        assert_eq!(coverage.valid_for, Some(Duration::from_secs(14 * 86_400)));
+        assert_eq!(settings.facts.key("ci.green").unwrap().1.valid_for, None);
     }
 
     #[test]
@@ -621,6 +740,44 @@ mod tests {
         ] {
             let problems = read(text).unwrap_err();
             assert!(!format!("{problems:?}").contains("hunter2"), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_about_facts_is_told_with_its_place() {
+        let one = |text: &str| {
+            let problems = read(text).unwrap_err();
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            let it = &problems[0];
+            (it.line, it.column, it.rule.clone(), it.message.clone(), it.hint.clone())
+        };
+        let told = one("facts:\n  - source: ci\n    keys:\n      coverage: {type: numbr}\n");
+        assert_eq!((told.0, told.1, &*told.2), (4, 24, "fact-type"));
+        assert_eq!(told.4, "Did you mean `number`?");
+        let told = one("facts:\n  - source: ci\n    keys:\n      coverage: {valid_for: 1d}\n");
+        assert_eq!((told.0, told.1, &*told.3), (4, 7, "The key `coverage` has no type."));
+        let told = one(
+            "facts:\n  - {source: ci, keys: {a: {type: bool}}}\n  - {source: cd, keys: {a: {type: text}}}\n",
+        );
+        assert_eq!((told.0, told.1, &*told.2), (3, 25, "fact-key"));
+        assert_eq!(told.3, "The source `ci` has the key `a` as well.");
+        for (text, place, rule) in [
+            ("facts: {ci: 1}", (1, 8), "type"),
+            ("facts: [{keys: {a: {type: bool}}}]", (1, 9), "fact-source"),
+            ("facts: [{source: CI}]", (1, 18), "fact-name"),
+            ("facts: [{source: ci}, {source: ci}]", (1, 32), "fact-source"),
+            ("facts: [{source: ci, keys: {'a b': {type: bool}}}]", (1, 29), "fact-name"),
+            ("facts: [{source: ci, keys: {a: bool}}]", (1, 32), "type"),
+            ("facts: [{source: ci, keys: {a: {type: 7}}}]", (1, 39), "type"),
+            ("facts: [{source: ci, keys: {a: {type: bool, valid: 1d}}}]", (1, 45), "unknown-key"),
+            ("facts: [{source: ci, keys: {a: {type: bool, valid_for: 5s}}}]", (1, 56), "duration"),
+            ("facts: [{source: ci, token: hunter2}]", (1, 29), "secret"),
+            ("facts: [{source: ci, token: {env: A, file: b}}]", (1, 29), "secret"),
+            ("facts: [{source: ci, tokens: {env: A}}]", (1, 22), "unknown-key"),
+        ] {
+            let told = one(text);
+            assert_eq!(((told.0, told.1), &*told.2), (place, rule), "{text}");
+            assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
         }
     }
 
