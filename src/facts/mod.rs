@@ -1,8 +1,11 @@
 //! What is known of entities: what their descriptors say, and what others observed and reported, for as long as it holds.
 
 pub mod catalog;
+pub mod flow;
 pub mod kind;
+pub mod push;
 pub mod sources;
+pub mod store;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,20 @@ pub struct Fact {
     pub observed_at: DateTime<Utc>,
     /// `None`: it holds until another takes its place.
     pub valid_until: Option<DateTime<Utc>>,
+}
+
+/// A value that became another one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Changed {
+    pub entity: EntityRef,
+    pub key: String,
+    /// `None`: there was none before.
+    pub was: Option<Value>,
+    pub became: Value,
+    pub source: String,
+    pub observed_at: DateTime<Utc>,
+    /// When it was reported.
+    pub at: DateTime<Utc>,
 }
 
 impl Fact {
