@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use clap::Parser;
 use idp::access::{Reach, Terms};
 use idp::commands::file;
+use idp::facts::sources::KINDS;
 use idp::portal::{self, Settings};
 use idp::terminal::arguments::Arguments;
 use regex::Regex;
@@ -133,6 +134,7 @@ fn every_key_of_the_settings_file_is_documented() {
         access,
         allowed_hosts,
         secrets,
+        facts,
     } = settings;
     for key in ["refresh: ", "orphan_grace: ", "mass_delete_percent: "] {
         assert!(shown.contains(key), "{key}");
@@ -141,6 +143,9 @@ fn every_key_of_the_settings_file_is_documented() {
     assert!(catalog_url.is_some());
     assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
     assert!(!discord.guild_ids.is_empty());
+    let [source] = &facts.0[..] else { panic!("{facts:?}") };
+    assert!(source.token.is_some() && source.keys.values().any(|key| key.valid_for.is_some()));
+    assert!(KINDS.iter().all(|kind| shown.contains(kind)), "{KINDS:?}");
     let Terms { strangers, guests: _, admins, link_by_email: _ } = access.terms();
     assert!(shown.contains("guests: ") && shown.contains("link_by_email: "));
     assert!(*strangers == Reach::Read && !admins.is_empty());
