@@ -16,6 +16,7 @@
 //! | [`facts`]        | what is known of entities, from whom, and how long it holds      |
 //! | [`access`]       | who is who                                                       |
 //! | [`pictures`]     | what answers show besides words, drawn                           |
+//! | [`jobs`]         | when work falls due                                              |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
 //! | [`app`]          | the doors                                                        |
@@ -33,6 +34,7 @@ pub mod conversation;
 pub mod error;
 pub mod facts;
 pub mod integrations;
+pub mod jobs;
 pub mod pictures;
 pub mod portal;
 pub mod postgres;

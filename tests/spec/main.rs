@@ -62,6 +62,7 @@ mod portal;
 mod recent_answers;
 #[path = "../faults/scale.rs"]
 mod scale;
+mod schedules;
 mod selects;
 mod serve;
 mod shortcut;

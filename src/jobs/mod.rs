@@ -1,0 +1,3 @@
+//! When work falls due.
+
+pub mod schedule;
