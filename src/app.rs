@@ -32,7 +32,7 @@ use crate::commands::{CommandSet, form, reply};
 use crate::conversation::{Click, Form, Invocation, Query, Reply, Speaker, Suggestion, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
-use crate::pictures::graph::Graph;
+use crate::pictures::Drawing;
 use crate::portal::Settings;
 use crate::postgres::Db;
 
@@ -145,8 +145,8 @@ impl App {
         };
         let message = show(&reply);
         let is_kept = reply.refusal.is_none() && reply.age_s.is_none();
-        let graph = Graph::of(&reply.answer).map(Arc::new);
-        let shown = Shown { message, audience: reply.audience, graph };
+        let drawing = Drawing::of(&reply.answer).map(Arc::new);
+        let shown = Shown { message, audience: reply.audience, drawing };
         if let Some(key) = key.filter(|_| is_kept) {
             recent.keep(key, shown.clone());
         }

@@ -14,7 +14,7 @@ use super::CommandSet;
 use super::resolve::Question;
 use crate::catalog::Snapshot;
 use crate::conversation::{Audience, Platform};
-use crate::pictures::graph::Graph;
+use crate::pictures::Drawing;
 
 /// All answers that are kept, with what finds them: some thousands.
 const BYTES_MAX: u64 = 16 << 20;
@@ -22,12 +22,12 @@ const BYTES_MAX: u64 = 16 << 20;
 const ANSWER_BYTES: u64 = 4 << 10;
 
 /// An answer as a platform is sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
     pub message: Bytes,
     pub audience: Audience,
     /// What is drawn besides.
-    pub graph: Option<Arc<Graph>>,
+    pub drawing: Option<Arc<Drawing>>,
 }
 
 /// The answers to one catalog and one set of commands; those to the one before are forgotten.
@@ -57,8 +57,8 @@ struct Weight;
 
 impl Weighter<Key, Shown> for Weight {
     fn weight(&self, key: &Key, answer: &Shown) -> u64 {
-        let graph = answer.graph.as_ref().map_or(0, |graph| graph.bytes());
-        (size_of::<(Key, Shown)>() + key.words.len() + answer.message.len() + graph) as u64
+        let drawing = answer.drawing.as_ref().map_or(0, |drawing| drawing.bytes());
+        (size_of::<(Key, Shown)>() + key.words.len() + answer.message.len() + drawing) as u64
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     fn shown(message: &'static [u8]) -> Shown {
         let message = Bytes::from_static(message);
-        Shown { message, audience: Audience::Channel, graph: None }
+        Shown { message, audience: Audience::Channel, drawing: None }
     }
 
     #[test]

@@ -7,14 +7,14 @@ use dagre::{EdgeLabel, LayoutOptions, NodeLabel, Point, RankDir};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{escaped, letters, png, shown, width};
+use super::{
+    ALT_CHARACTERS_MAX, FAINT, INK, LINE, Letters, PAPER, letters, opened, png, shown, text, width,
+};
 use crate::conversation::Picture;
 
 /// More nobody takes in, and the layout of more takes longer than a chat waits.
 pub const NODES_MAX: usize = 40;
 pub const EDGES_MAX: usize = 80;
-/// Discord takes 1,024 in the description of a picture.
-pub const ALT_CHARACTERS_MAX: usize = 1_000;
 
 const LABEL_LETTERS_MAX: usize = 28;
 const DETAIL_LETTERS_MAX: usize = 36;
@@ -29,10 +29,6 @@ const MARGIN: f64 = 24.0;
 const HEAD: f64 = 34.0;
 const FOOT: f64 = 40.0;
 
-const INK: &str = "#1b1f24";
-const FAINT: &str = "#57606a";
-const LINE: &str = "#6e7781";
-const PAPER: &str = "#ffffff";
 const NODE: &str = "#f6f8fa";
 const ASKED: &str = "#0b3d91";
 
@@ -253,33 +249,19 @@ pub fn svg(graph: &Graph) -> String {
     let foot = [dependents.as_str(), KEY, dependencies.as_str()].join("   ");
     let inner = drawn.width.max(width(&title, TITLE_SIZE)).max(width(&foot, DETAIL_SIZE));
     let (across, down) = (inner + 2.0 * MARGIN, drawn.height + 2.0 * MARGIN + HEAD + FOOT);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{across:.0}\" height=\"{down:.0}\" font-family=\"{}\">\
-         <defs><marker id=\"arrow\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" \
-         orient=\"auto\"><path d=\"M0 0 L10 5 L0 10 z\" fill=\"{LINE}\"/></marker></defs>\
-         <rect width=\"100%\" height=\"100%\" fill=\"{PAPER}\"/>",
-        super::FONT
+    let mut svg = opened(across, down);
+    let _ = write!(
+        svg,
+        "<defs><marker id=\"arrow\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" \
+         orient=\"auto\"><path d=\"M0 0 L10 5 L0 10 z\" fill=\"{LINE}\"/></marker></defs>"
     );
-    let text = |svg: &mut String,
-                (x, y): (f64, f64),
-                anchor: &str,
-                size: f64,
-                ink: &str,
-                is_bold: bool,
-                words: &str| {
-        let weight = if is_bold { "bold" } else { "normal" };
-        let _ = write!(
-            svg,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" font-weight=\"{weight}\" \
-             fill=\"{ink}\">{}</text>",
-            escaped(words)
-        );
-    };
-    text(&mut svg, (MARGIN, MARGIN + TITLE_SIZE), "start", TITLE_SIZE, INK, true, &title);
+    let bold = |anchor, size| Letters { anchor, size, ink: INK, is_bold: true };
+    text(&mut svg, (MARGIN, MARGIN + TITLE_SIZE), bold("start", TITLE_SIZE), &title);
     let below = down - MARGIN;
-    text(&mut svg, (MARGIN, below), "start", DETAIL_SIZE, INK, true, &dependents);
-    text(&mut svg, (across / 2.0, below), "middle", DETAIL_SIZE, FAINT, false, KEY);
-    text(&mut svg, (across - MARGIN, below), "end", DETAIL_SIZE, INK, true, &dependencies);
+    text(&mut svg, (MARGIN, below), bold("start", DETAIL_SIZE), &dependents);
+    let key = Letters { ink: FAINT, is_bold: false, ..bold("middle", DETAIL_SIZE) };
+    text(&mut svg, (across / 2.0, below), key, KEY);
+    text(&mut svg, (across - MARGIN, below), bold("end", DETAIL_SIZE), &dependencies);
     let left = (across - drawn.width) / 2.0;
     let _ = write!(svg, "<g transform=\"translate({left:.1} {:.1})\">", MARGIN + HEAD);
     for line in &drawn.lines {
@@ -305,8 +287,10 @@ pub fn svg(graph: &Graph) -> String {
         let (label, detail) = lines(node);
         // The lid of a drum takes room.
         let y = if node.kind.eq_ignore_ascii_case("resource") { place.y + 4.0 } else { place.y };
-        text(&mut svg, (place.x, y - 1.0), "middle", LABEL_SIZE, ink, is_asked, &label);
-        text(&mut svg, (place.x, y + 13.0), "middle", DETAIL_SIZE, faint, false, &detail);
+        let letters = Letters { anchor: "middle", size: LABEL_SIZE, ink, is_bold: is_asked };
+        text(&mut svg, (place.x, y - 1.0), letters, &label);
+        let letters = Letters { size: DETAIL_SIZE, ink: faint, is_bold: false, ..letters };
+        text(&mut svg, (place.x, y + 13.0), letters, &detail);
     }
     svg.push_str("</g></svg>");
     svg

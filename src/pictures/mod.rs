@@ -5,8 +5,10 @@
 //!
 //! ```text
 //! Graph ──layout: dagre──▶ SVG ──resvg──▶ PNG, with its title and what it shows in words
+//! Chart ──columns, axes───▶  ╯
 //! ```
 
+pub mod chart;
 pub mod graph;
 
 use std::fmt::Write;
@@ -16,10 +18,12 @@ use anyhow::Context;
 use bytes::Bytes;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use unicode_segmentation::UnicodeSegmentation;
 
+use self::chart::Chart;
 use self::graph::Graph;
 use crate::conversation::{Picture, is_hidden};
 
@@ -27,12 +31,19 @@ use crate::conversation::{Picture, is_hidden};
 pub const SIDE_PIXELS_MAX: u32 = 3_000;
 /// Discord takes 10 MB in a message, and nobody waits for so much.
 pub const BYTES_MAX: usize = 2 << 20;
+/// Discord takes 1,024 in the description of a picture.
+pub const ALT_CHARACTERS_MAX: usize = 1_000;
 /// Text of one width, so that its room is known before it is drawn.
 const FONT: &str = "DejaVu Sans Mono";
 /// How wide a letter is, in sizes of the font.
 const LETTER_WIDTH: f64 = 0.602;
 /// Drawn so much larger than it is laid out, for screens that show two pixels for one.
 const SCALE: f32 = 2.0;
+
+const INK: &str = "#1b1f24";
+const FAINT: &str = "#57606a";
+const LINE: &str = "#6e7781";
+const PAPER: &str = "#ffffff";
 
 /// So many pictures are drawn at once: each takes a processor, and tens of megabytes.
 static DRAWING: Semaphore = Semaphore::const_new(2);
@@ -45,17 +56,51 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// The picture of `graph`, drawn on a thread of its own, once there is one.
+/// What an answer shows besides its words.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Drawing {
+    Graph(Graph),
+    Chart(Chart),
+}
+
+impl Drawing {
+    /// The `graph` or else the `chart` of an answer, where there is anything to draw.
+    pub fn of(answer: &Value) -> Option<Drawing> {
+        let chart = || Chart::of(answer).map(Drawing::Chart);
+        Graph::of(answer).map(Drawing::Graph).or_else(chart)
+    }
+
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Drawing::Graph(graph) => graph.bytes(),
+            Drawing::Chart(chart) => chart.bytes(),
+        }
+    }
+
+    /// The picture of it. It takes tens of milliseconds of a processor: not for a thread that others wait for.
+    ///
+    /// # Errors
+    /// As [`graph::draw`] and [`chart::draw`].
+    pub fn draw(&self) -> anyhow::Result<Picture> {
+        match self {
+            Drawing::Graph(graph) => graph::draw(graph),
+            Drawing::Chart(chart) => chart::draw(chart),
+        }
+    }
+}
+
+/// The picture of `drawing`, drawn on a thread of its own, once there is one.
 ///
 /// # Errors
-/// As [`graph::draw`].
-pub async fn drawn(graph: Arc<Graph>) -> anyhow::Result<Picture> {
+/// As [`Drawing::draw`].
+pub async fn drawn(drawing: Arc<Drawing>) -> anyhow::Result<Picture> {
     let turn = DRAWING.acquire().await.context("nothing is drawn any more")?;
-    let drawing = spawn_blocking(move || {
+    let pixels = spawn_blocking(move || {
         let _turn = turn;
-        graph::draw(&graph)
+        drawing.draw()
     });
-    drawing.await.context("the drawing broke off")?
+    pixels.await.context("the drawing broke off")?
 }
 
 /// `svg` as PNG, no side longer than [`SIDE_PIXELS_MAX`].
@@ -146,6 +191,36 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// The beginning of a picture, `across` wide and `down` high, on paper of its own.
+fn opened(across: f64, down: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{across:.0}\" height=\"{down:.0}\" font-family=\"{FONT}\">\
+         <rect width=\"100%\" height=\"100%\" fill=\"{PAPER}\"/>"
+    )
+}
+
+/// How words are written.
+#[derive(Clone, Copy)]
+struct Letters<'a> {
+    /// Which end stands where they are put: `start`, `middle`, `end`.
+    anchor: &'a str,
+    size: f64,
+    ink: &'a str,
+    is_bold: bool,
+}
+
+/// Writes `words` at `(x, y)`.
+fn text(svg: &mut String, (x, y): (f64, f64), letters: Letters<'_>, words: &str) {
+    let Letters { anchor, size, ink, is_bold } = letters;
+    let weight = if is_bold { "bold" } else { "normal" };
+    let _ = write!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" font-weight=\"{weight}\" \
+         fill=\"{ink}\">{}</text>",
+        escaped(words)
+    );
 }
 
 #[cfg(test)]

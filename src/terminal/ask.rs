@@ -16,7 +16,7 @@ use crate::chat::slack;
 use crate::commands::resolve;
 use crate::config::Config;
 use crate::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
-use crate::pictures::graph::{self, Graph};
+use crate::pictures::Drawing;
 
 /// Prints the answer; fails when it is a refusal.
 pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<ExitCode> {
@@ -44,8 +44,8 @@ pub async fn run(config: &Config, install: bool, ask: Ask) -> anyhow::Result<Exi
 
 /// Writes the picture of `reply` to `file`; a refusal has said already why there is none.
 fn write_picture(file: &Path, reply: &Reply) -> anyhow::Result<()> {
-    match Graph::of(&reply.answer) {
-        Some(graph) => std::fs::write(file, &graph::draw(&graph)?.png)
+    match Drawing::of(&reply.answer) {
+        Some(drawing) => std::fs::write(file, &drawing.draw()?.png)
             .with_context(|| format!("could not write the picture to {}", file.display())),
         None if reply.refusal.is_some() => Ok(()),
         None => anyhow::bail!("this answer has no picture; `idp ask graph payment-api` has one"),

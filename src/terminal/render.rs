@@ -7,7 +7,7 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use super::visible;
 use crate::chat::markdown::{self, BUTTONS_ALIKE_MAX, Block, Button, Item, Opens, Span};
 use crate::conversation::Reply;
-use crate::pictures::graph::Graph;
+use crate::pictures::{Drawing, chart};
 
 /// How wide text is where no terminal says.
 const COLUMNS: u16 = 100;
@@ -32,7 +32,12 @@ pub fn for_standard_output(reply: &Reply) -> String {
 pub fn render(reply: &Reply, columns: u16, styled: bool) -> String {
     let look = Look { columns, styled };
     let mut shown = look.blocks(&markdown::read(&reply.markdown)) + "\n";
-    if Graph::of(&reply.answer).is_some() {
+    let drawing = Drawing::of(&reply.answer);
+    if let Some(Drawing::Chart(chart)) = &drawing {
+        let chart = lines(chart::in_letters(chart).iter().map(|line| visible(line)));
+        shown.push_str(&format!("\n{chart}\n"));
+    }
+    if drawing.is_some() {
         let line = "Its picture: `idp ask --picture FILE …` writes it.";
         shown.push_str(&format!("\n{}\n", look.marked(FAINT, line)));
     }

@@ -16,6 +16,7 @@ mod catalog_history;
 mod catalog_import;
 mod catalog_refresh;
 mod catalog_views;
+mod charts;
 mod cluster;
 mod command_examples;
 mod command_files;

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use idp::pictures::graph::{
-    ALT_CHARACTERS_MAX, Direction, EDGES_MAX, Edge, Graph, NODES_MAX, Node, draw, svg,
-};
-use idp::pictures::{BYTES_MAX, SIDE_PIXELS_MAX};
+use idp::pictures::graph::{Direction, EDGES_MAX, Edge, Graph, NODES_MAX, Node, draw, svg};
+use idp::pictures::{ALT_CHARACTERS_MAX, BYTES_MAX, SIDE_PIXELS_MAX};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use rand::rngs::StdRng;
@@ -54,7 +52,7 @@ fn random(seed: u64, nodes: usize, edges: usize) -> Graph {
 }
 
 /// The texts of `svg` in their order, as a parser of XML that did not write it reads it.
-fn texts(svg: &str) -> Result<Vec<String>, String> {
+pub fn texts(svg: &str) -> Result<Vec<String>, String> {
     let mut reader = Reader::from_str(svg);
     let (mut texts, mut open) = (Vec::new(), Vec::new());
     loop {
@@ -106,7 +104,7 @@ fn texts(svg: &str) -> Result<Vec<String>, String> {
 }
 
 /// Width and height of a PNG that another decoder reads to its end, and its colours.
-fn decoded(png: &[u8]) -> (u32, u32, Vec<u8>) {
+pub fn decoded(png: &[u8]) -> (u32, u32, Vec<u8>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let frame = reader.next_frame(&mut pixels).unwrap();

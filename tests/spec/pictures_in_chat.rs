@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use idp::access::{Authority, Terms};
 use idp::commands::CommandSet;
 use idp::conversation::{Reply, Way};
-use idp::pictures::graph::{ALT_CHARACTERS_MAX, Graph, draw};
+use idp::pictures::ALT_CHARACTERS_MAX;
+use idp::pictures::graph::{Graph, draw};
 use idp::portal::Settings;
 use serde_json::{Value, json};
 

@@ -33,7 +33,7 @@ use crate::conversation::{
     Address, Click, Invocation, Platform, Pointing, Query, Reply, Speaker, Way,
 };
 use crate::error::{Error, Refusal};
-use crate::pictures::graph::Graph;
+use crate::pictures::Drawing;
 use pictures::Place;
 
 /// How the inbox calls Discord.
@@ -201,7 +201,7 @@ impl Dispatcher {
         let mut answer = Box::pin(async move { app.answer_shown(asked, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(shown) => {
-                self.follow_up_answer(token, &shown.message, shown.graph);
+                self.follow_up_answer(token, &shown.message, shown.drawing);
                 shown.message
             }
             Err(_) => {
@@ -218,9 +218,9 @@ impl Dispatcher {
         token: String,
         answer: impl Future<Output = Shown>,
     ) {
-        let Shown { message, graph, .. } = answer.await;
+        let Shown { message, drawing, .. } = answer.await;
         let Err(unsent) = self.edit_shown(&token, &message).await else {
-            return self.follow_up_answer(token, &message, graph);
+            return self.follow_up_answer(token, &message, drawing);
         };
         // What was shown cannot be posted: it is asked for again.
         let reply = self.app.answer(Way::Command, invocation.clone()).await;
@@ -371,10 +371,10 @@ impl Posts for Dispatcher {
         let To { answer, channel, thread, person, .. } = &post.to;
         let message = serde_json::to_value(Message::of(&post.reply));
         let words = unflagged(message.map_err(|error| Unsent::ours(&error.into()))?);
-        let graph = Graph::of(&post.reply.answer).map(Arc::new);
+        let drawing = Drawing::of(&post.reply.answer).map(Arc::new);
         if let (Route::Answer, Some(token)) = (route, answer) {
             self.api.edit_answer(token, &words, patience).await?;
-            self.follow_up(Place::Answer { token: token.clone() }, words, graph);
+            self.follow_up(Place::Answer { token: token.clone() }, words, drawing);
             return Ok(String::new());
         }
         let mut message = words.clone();
@@ -392,7 +392,7 @@ impl Posts for Dispatcher {
         let message_id = self.api.post_message(&channel_id, &message, patience).await?;
         // What is edited is neither an answer anew nor posted once.
         let place = Place::Posted { channel_id, message_id: message_id.clone() };
-        self.follow_up(place, words, graph);
+        self.follow_up(place, words, drawing);
         Ok(message_id)
     }
 

@@ -35,7 +35,7 @@ use crate::conversation::{
     Address, Audience, Click, Form, Invocation, Platform, Pointing, Reply, Speaker, Way,
 };
 use crate::error::Refusal;
-use crate::pictures::graph::Graph;
+use crate::pictures::Drawing;
 
 /// How the inbox calls Slack.
 const PLATFORM: &str = "slack";
@@ -216,7 +216,7 @@ impl Dispatcher {
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
             Ok(shown) => {
-                self.follow_up(&answer_to(&command, shown.audience), shown.graph);
+                self.follow_up(&answer_to(&command, shown.audience), shown.drawing);
                 shown.message
             }
             Err(_) => {
@@ -232,11 +232,11 @@ impl Dispatcher {
         command: SlashCommand,
         answer: impl Future<Output = Shown>,
     ) {
-        let Shown { message, audience, graph } = answer.await;
+        let Shown { message, audience, drawing } = answer.await;
         let mut post = answer_to(&command, audience);
         let Some(url) = &post.to.answer else { return self.answer_anew(command, post).await };
         let Err(error) = self.api.respond(url, &message_of(&message)).await else {
-            return self.follow_up(&post, graph);
+            return self.follow_up(&post, drawing);
         };
         match self.worker.outbox.after_answer(&mut post.to, error.into(), false) {
             Ok(after) => self.answer_anew(command, Post { after, ..post }).await,
@@ -447,7 +447,7 @@ impl Posts for Dispatcher {
         let mut seen = post.clone();
         seen.to.alone |= route == Route::Person;
         seen.to.thread = thread.map(str::to_string);
-        self.follow_up(&seen, Graph::of(&post.reply.answer).map(Arc::new));
+        self.follow_up(&seen, Drawing::of(&post.reply.answer).map(Arc::new));
         Ok(ts)
     }
 

@@ -9,8 +9,7 @@ use super::{Dispatcher, WAIT_MAX};
 use crate::chat::discord::client::DiscordError;
 use crate::chat::discord::outbound::EMBEDS_MAX;
 use crate::conversation::Picture;
-use crate::pictures;
-use crate::pictures::graph::Graph;
+use crate::pictures::{self, Drawing};
 
 /// Where the words stand already.
 #[derive(Debug, Clone)]
@@ -27,30 +26,30 @@ impl Dispatcher {
         self: &Arc<Self>,
         token: String,
         message: &[u8],
-        graph: Option<Arc<Graph>>,
+        drawing: Option<Arc<Drawing>>,
     ) {
-        if graph.is_none() {
+        if drawing.is_none() {
             return;
         }
         let mut message: Value = serde_json::from_slice(message).expect("it was written as JSON");
-        self.follow_up(Place::Answer { token }, message["data"].take(), graph);
+        self.follow_up(Place::Answer { token }, message["data"].take(), drawing);
     }
 
-    /// Has the picture of `graph` edited into `message`, which stands at `place`, in the background.
+    /// Has the picture of `drawing` edited into `message`, which stands at `place`, in the background.
     pub(super) fn follow_up(
         self: &Arc<Self>,
         place: Place,
         mut message: Value,
-        graph: Option<Arc<Graph>>,
+        drawing: Option<Arc<Drawing>>,
     ) {
-        let Some(graph) = graph else { return };
+        let Some(drawing) = drawing else { return };
         // Whom it is for was decided when it was sent.
         if let Some(fields) = message.as_object_mut() {
             fields.remove("flags");
         }
         let discord = self.clone();
         self.tasks.spawn(async move {
-            let Err(why) = discord.illustrate(&place, &message, graph).await else { return };
+            let Err(why) = discord.illustrate(&place, &message, drawing).await else { return };
             if let Err(error) = discord.edit_at(&place, &explained(&message, why), &[]).await {
                 let error = error.to_string();
                 tracing::warn!(error, "could not say why a picture is missing");
@@ -58,14 +57,14 @@ impl Dispatcher {
         });
     }
 
-    /// Edits the picture of `graph` into `message`; otherwise what whoever asked reads in its place.
+    /// Edits the picture of `drawing` into `message`; otherwise what whoever asked reads in its place.
     async fn illustrate(
         &self,
         place: &Place,
         message: &Value,
-        graph: Arc<Graph>,
+        drawing: Arc<Drawing>,
     ) -> Result<(), &'static str> {
-        let picture = pictures::drawn(graph).await.map_err(|error| {
+        let picture = pictures::drawn(drawing).await.map_err(|error| {
             tracing::error!(error = format!("{error:#}"), "could not draw a picture");
             "The picture is missing: it could not be drawn. The log says why."
         })?;

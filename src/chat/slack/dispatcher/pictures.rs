@@ -10,25 +10,24 @@ use super::Dispatcher;
 use crate::chat::outbox::{Post, To};
 use crate::chat::slack::client::SlackError;
 use crate::conversation::{Picture, Reply, Untrusted};
-use crate::pictures;
-use crate::pictures::graph::Graph;
+use crate::pictures::{self, Drawing};
 
 impl Dispatcher {
-    /// Has the picture of `graph` follow the words of `post`, which were sent, in the background.
-    pub(super) fn follow_up(self: &Arc<Self>, post: &Post, graph: Option<Arc<Graph>>) {
-        let Some(graph) = graph else { return };
+    /// Has the picture of `drawing` follow the words of `post`, which were sent, in the background.
+    pub(super) fn follow_up(self: &Arc<Self>, post: &Post, drawing: Option<Arc<Drawing>>) {
+        let Some(drawing) = drawing else { return };
         let (slack, post) = (self.clone(), post.clone());
         self.tasks.spawn(async move {
-            let Err(why) = slack.send_picture(&post.to, graph).await else { return };
+            let Err(why) = slack.send_picture(&post.to, drawing).await else { return };
             let to = To { alone: true, replaces: false, ..post.to };
             let key = format!("{} picture", post.key);
             slack.tell(Post { key, to, reply: Reply::markdown(why), ..post }).await;
         });
     }
 
-    /// Sends the picture of `graph` to who sees the answer; otherwise what whoever asked reads in its place.
-    async fn send_picture(&self, to: &To, graph: Arc<Graph>) -> Result<(), String> {
-        let picture = pictures::drawn(graph).await.map_err(|error| {
+    /// Sends the picture of `drawing` to who sees the answer; otherwise what whoever asked reads in its place.
+    async fn send_picture(&self, to: &To, drawing: Arc<Drawing>) -> Result<(), String> {
+        let picture = pictures::drawn(drawing).await.map_err(|error| {
             tracing::error!(error = format!("{error:#}"), "could not draw a picture");
             "_The picture is missing: it could not be drawn. The log says why._".to_string()
         })?;
