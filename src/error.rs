@@ -286,7 +286,7 @@ impl Error {
 }
 
 /// Short enough to read out, long enough to find in a day's log.
-fn reference() -> String {
+pub fn reference() -> String {
     let since_1970 =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:06x}", since_1970.as_micros() & 0xff_ffff)

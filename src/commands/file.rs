@@ -122,7 +122,11 @@ impl Lookup {
     pub fn is_of_catalog(&self) -> bool {
         match self {
             Lookup::BuiltIn(
-                BuiltIn::History | BuiltIn::Problems | BuiltIn::Whoami | BuiltIn::Link,
+                BuiltIn::History
+                | BuiltIn::Facts
+                | BuiltIn::Problems
+                | BuiltIn::Whoami
+                | BuiltIn::Link,
             ) => false,
             Lookup::BuiltIn(_) => true,
             Lookup::Sql(_) | Lookup::Http(_) => false,

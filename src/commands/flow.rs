@@ -17,7 +17,7 @@ use super::file::{HttpLookup, Lookup, SqlLookup};
 use super::lookups::link::{self, Wish};
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
-    BuiltIn, PAGE_ROWS, dependents, find, graph, help, history, owner, path, problems, show,
+    BuiltIn, PAGE_ROWS, dependents, facts, find, graph, help, history, owner, path, problems, show,
 };
 use super::resolve::Question;
 use super::store;
@@ -30,6 +30,7 @@ use crate::config::SecretReference;
 use crate::conversation::{Speaker, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
+use crate::postgres::{self, is_outage};
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -75,6 +76,7 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::Whoami) => whoami::look_up(question, rights(question, means)),
         Lookup::BuiltIn(BuiltIn::Link) => ask_link(question, means).await,
         Lookup::BuiltIn(BuiltIn::History) => ask_history(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Facts) => ask_facts(question, means).await,
         Lookup::BuiltIn(BuiltIn::Problems) => ask_problems(question, means).await,
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
@@ -167,6 +169,14 @@ async fn ask_history(question: &Question<'_>, means: &Means<'_>) -> Result<Value
     let asked = catalog::flow::history(db, &subject.reference, offset, rows);
     let (changes, total) = answered(WHAT, timeout(PATIENCE, asked).await)?;
     history::answer(question, changes, usize::try_from(total).unwrap_or_default())
+}
+
+async fn ask_facts(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    const WHAT: &str = "The list of facts";
+    let subject = facts::subject(question)?;
+    let db = means.db.ok_or_else(|| no_database(WHAT))?;
+    let asked = crate::facts::flow::facts_of(db, &subject.reference);
+    facts::answer(question, answered(WHAT, timeout(PATIENCE, asked).await)?, means.now)
 }
 
 async fn ask_problems(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
@@ -299,25 +309,7 @@ fn answered<T>(
 
 /// Whether the server stopped a statement that took too long.
 fn is_late(error: &anyhow::Error) -> bool {
-    code(error).is_some_and(|code| code == "57014")
-}
-
-fn is_outage(error: &anyhow::Error) -> bool {
-    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
-    let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
-    let is_cut_off = database.is_some_and(|it| {
-        matches!(it, Io(_) | PoolTimedOut | PoolClosed | Tls(_) | Protocol(_) | WorkerCrashed)
-    });
-    // Class 57P: shutting down, crashed, starting up; class 08: connections; 53300: too many of them.
-    is_cut_off
-        || code(error)
-            .is_some_and(|it| it.starts_with("57P") || it.starts_with("08") || it == "53300")
-}
-
-/// The error code of Postgres.
-fn code(error: &anyhow::Error) -> Option<String> {
-    let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
-    Some(database?.as_database_error()?.code()?.into_owned())
+    postgres::code(error).is_some_and(|code| code == "57014")
 }
 
 /// Writes down what was asked in vain; on a failure `unanswered` still has it.

@@ -76,7 +76,7 @@ pub fn aged(mut reply: Reply, age_s: Option<u64>, now: DateTime<Utc>) -> Reply {
 }
 
 /// `12 min ago`
-fn ago(seconds: u64) -> String {
+pub fn ago(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s ago"),
         60..3_600 => format!("{} min ago", seconds / 60),

@@ -4,8 +4,10 @@ pub mod catalog;
 pub mod flow;
 pub mod kind;
 pub mod push;
+pub mod recorded;
 pub mod sources;
 pub mod store;
+pub mod token;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@
 //! that came first.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 const SUGGESTIONS_MAX: usize = 20;
 
 /// One that a source reports, not yet looked at.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {
     /// `payment-api`, `component:default/payment-api`
@@ -42,7 +43,7 @@ pub struct Observation {
     pub key: String,
     pub value: Value,
     /// `None`: now, by the database's clock.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<DateTime<Utc>>,
 }
 
@@ -69,6 +70,44 @@ impl Outcome {
             Outcome::Unchanged => "unchanged",
             Outcome::Older { .. } => "older",
             Outcome::Refused(_) => "refused",
+        }
+    }
+}
+
+/// How many of a report had which outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    pub taken: usize,
+    pub unchanged: usize,
+    pub older: usize,
+    pub refused: usize,
+}
+
+impl Tally {
+    pub fn of(outcomes: &[Outcome]) -> Tally {
+        let mut tally = Tally::default();
+        for outcome in outcomes {
+            let many = match outcome {
+                Outcome::Taken => &mut tally.taken,
+                Outcome::Unchanged => &mut tally.unchanged,
+                Outcome::Older { .. } => &mut tally.older,
+                Outcome::Refused(_) => &mut tally.refused,
+            };
+            *many += 1;
+        }
+        tally
+    }
+}
+
+impl Add for Tally {
+    type Output = Tally;
+
+    fn add(self, other: Tally) -> Tally {
+        Tally {
+            taken: self.taken + other.taken,
+            unchanged: self.unchanged + other.unchanged,
+            older: self.older + other.older,
+            refused: self.refused + other.refused,
         }
     }
 }

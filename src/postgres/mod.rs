@@ -240,3 +240,22 @@ pub async fn export(database: &Database, file: Option<&Path>) -> anyhow::Result<
     }
     Ok(())
 }
+
+/// Whether the database is away, which is nobody's mistake here.
+pub fn is_outage(error: &anyhow::Error) -> bool {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+    let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    let is_cut_off = database.is_some_and(|it| {
+        matches!(it, Io(_) | PoolTimedOut | PoolClosed | Tls(_) | Protocol(_) | WorkerCrashed)
+    });
+    // Class 57P: shutting down, crashed, starting up; class 08: connections; 53300: too many of them.
+    is_cut_off
+        || code(error)
+            .is_some_and(|it| it.starts_with("57P") || it.starts_with("08") || it == "53300")
+}
+
+/// The error code of Postgres; `None` where the error is not its own.
+pub fn code(error: &anyhow::Error) -> Option<String> {
+    let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    Some(database?.as_database_error()?.code()?.into_owned())
+}

@@ -35,6 +35,7 @@ pub async fn run(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
     let dir = acme(&config.data_dir)?;
     let running = Running::open(&config, &dir, install, WithoutCatalog::Fail).await?;
     running.import_first().await?;
+    running.report_recorded().await?;
     let is_prompt = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if is_prompt {
         running.link(&playground::links(&running.app)).await?;

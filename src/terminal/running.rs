@@ -32,6 +32,9 @@ use crate::chat::slack::client::SlackApi;
 use crate::chat::slack::dispatcher::Dispatcher;
 use crate::chat::slack::socket::SocketMode;
 use crate::config::{Config, DiscordConfig};
+use crate::facts;
+use crate::facts::push::Outcome;
+use crate::facts::recorded::{self, Recorded};
 use crate::portal::Portal;
 use crate::portal::settings::DiscordSettings;
 use crate::portal::watch::{self, Change};
@@ -166,6 +169,28 @@ impl Running {
         Ok(())
     }
 
+    /// Reports what the portal's own file of facts recorded, as if it had just been observed. Without a database, or
+    /// such a file, nothing is.
+    ///
+    /// # Errors
+    /// A file that is not good; a database that broke off.
+    pub async fn report_recorded(&self) -> anyhow::Result<()> {
+        let text = tokio::fs::read_to_string(self.portal.dir.join(recorded::FILE)).await;
+        let (Ok(text), Some(db)) = (text, self.db()) else { return Ok(()) };
+        let (snapshot, settings) = (self.app.catalog.snapshot(), self.app.settings.load());
+        for Recorded { source, observations } in recorded::read(&text, now())? {
+            let named = settings.facts.find(&source);
+            let source =
+                named.with_context(|| format!("idp.yaml has no source of facts `{source}`"))?;
+            for outcome in facts::flow::push(&db.pool, source, &snapshot, &observations).await? {
+                if let Outcome::Refused(reason) = outcome {
+                    tracing::warn!(reason.message, "a recorded fact was not taken");
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Imports those of the settings' sources that are `wanted`. One that cannot be read is told, and stays as it was.
     async fn import(&self, db: &Db, wanted: fn(&Source) -> bool) {
         let Refresh { mut sources, options, .. } = self.refresh();
@@ -233,7 +258,9 @@ impl Running {
             self.stop.clone(),
         );
         let import = flow::keep_importing(db.pool.clone(), || self.refresh(), self.stop.clone());
-        tokio::join!(follow, follow_links, import, self.stop.run_until_cancelled(db.tend()));
+        let forget = facts::flow::keep_forgetting(db.pool.clone(), self.stop.clone());
+        let tend = self.stop.run_until_cancelled(db.tend());
+        tokio::join!(follow, follow_links, import, forget, tend);
     }
 
     /// Takes up what changed in the portal directory.

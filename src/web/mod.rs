@@ -1,5 +1,6 @@
 //! HTTP in.
 
+pub mod api;
 pub mod discord;
 pub mod health;
 pub mod playground;
@@ -19,7 +20,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 use crate::chat::link::Links;
 
-/// The largest request; those of the platforms are far smaller.
+/// The largest request; those of the platforms are far smaller, and a report of facts is one that fits.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Everything the routes need.
@@ -41,6 +42,8 @@ pub fn router(web: Web) -> Router {
         .route("/slack/events", post(slack::event))
         .route("/slack/interactions", post(slack::interaction))
         .route("/discord/interactions", post(discord::interaction))
+        .route("/api/v1/facts", post(api::facts::report))
+        .route("/api/v1/openapi.json", get(api::openapi))
         .route("/livez", get(health::livez))
         .route("/healthz", get(health::livez))
         .route("/readyz", get(health::readyz))

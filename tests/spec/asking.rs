@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use idp::access::{self, Authority, Reach, Terms};
 use idp::app::App;
-use idp::catalog::{Catalog, Entity, EntityRef, flow};
+use idp::catalog::{Catalog, Entity, EntityRef, Snapshot, flow};
 use idp::commands::CommandSet;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
+use idp::facts;
+use idp::facts::recorded::{self, Recorded};
 use idp::integrations::http::{Client, Policy};
 use idp::portal::Settings;
 use serde_json::{Value, json};
@@ -47,6 +49,7 @@ impl Asking {
         let aliases: Vec<(String, EntityRef)> =
             settings.aliases.iter().map(|(said, it)| (said.clone(), it.clone())).collect();
         let snapshot = flow::load(&fresh.pool, &aliases).await.unwrap();
+        report_recorded(&fresh.pool, &settings, &snapshot).await;
         let http = Client::new(Policy { loopback: true, ..Policy::default() });
         let catalog = Catalog::new(snapshot);
         let app = App::new(catalog, commands, settings, Some(fresh.db.clone()), http);
@@ -61,6 +64,15 @@ impl Asking {
     /// What the answer to `text` reads.
     pub async fn reads(&self, text: &str) -> String {
         self.says(text).await.markdown
+    }
+}
+
+/// Reports what Acme's pipelines observed, as the demo does.
+async fn report_recorded(db: &PgPool, settings: &Settings, snapshot: &Snapshot) {
+    let text = std::fs::read_to_string(acme().join(recorded::FILE)).unwrap();
+    for Recorded { source, observations } in recorded::read(&text, Utc::now()).unwrap() {
+        let Some(source) = settings.facts.find(&source) else { continue };
+        facts::flow::push(db, source, snapshot, &observations).await.unwrap();
     }
 }
 

@@ -115,6 +115,7 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("path c{name} d{name}"),
         format!("graph d{name}"),
         format!("history c{name}"),
+        format!("facts c{name}"),
         format!("find c{name}"),
         format!("list --team t{name}"),
         format!("problems t{name}"),

@@ -1,9 +1,10 @@
 //! The built-in lookups: each turns a question into the typed answer that its command's template renders.
 //!
-//! All but `history`, `problems` and `link`, which `flow.rs` asks the database for, read the snapshot and nothing else.
+//! All but `history`, `facts`, `problems` and `link`, which `flow.rs` asks the database for, read the snapshot and nothing else.
 
 pub mod dependents;
 pub mod details;
+pub mod facts;
 pub mod find;
 pub mod graph;
 pub mod help;
@@ -44,6 +45,7 @@ pub enum BuiltIn {
     Graph,
     Path,
     History,
+    Facts,
     Problems,
     Whoami,
     Link,
@@ -61,6 +63,7 @@ impl BuiltIn {
         BuiltIn::Graph,
         BuiltIn::Path,
         BuiltIn::History,
+        BuiltIn::Facts,
         BuiltIn::Problems,
         BuiltIn::Whoami,
         BuiltIn::Link,
@@ -78,6 +81,7 @@ impl BuiltIn {
             BuiltIn::Graph => "graph",
             BuiltIn::Path => "path",
             BuiltIn::History => "history",
+            BuiltIn::Facts => "facts",
             BuiltIn::Problems => "problems",
             BuiltIn::Whoami => "whoami",
             BuiltIn::Link => "link",
@@ -92,7 +96,8 @@ impl BuiltIn {
             | BuiltIn::Dependents
             | BuiltIn::Dependencies
             | BuiltIn::Graph
-            | BuiltIn::History => &["entity"],
+            | BuiltIn::History
+            | BuiltIn::Facts => &["entity"],
             BuiltIn::Find => &["words"],
             BuiltIn::Path => &["from", "to"],
             BuiltIn::Help | BuiltIn::List | BuiltIn::Problems | BuiltIn::Whoami | BuiltIn::Link => {
