@@ -7,6 +7,7 @@
 //! | `IDP_LISTEN`             | address and port of the HTTP server                        | `127.0.0.1:8080`               |
 //! | `IDP_DATA_DIR`           | the private cluster, clones, the copy of the catalog, logs | `$XDG_DATA_HOME/idp`           |
 //! | `IDP_PG_BIN`             | where `initdb` and `postgres` lie                          | looked for                     |
+//! | `IDP_FACTS_TOKEN`        | what `idp facts push --url` shows                          | none                           |
 //! | `SLACK_SIGNING_SECRET`   | what Slack signs its requests with                         | none: Slack is off             |
 //! | `SLACK_BOT_TOKEN`        | what we call Slack with                                    | none                           |
 //! | `SLACK_APP_TOKEN`        | what we open Socket Mode with                              | none: Socket Mode is off       |
@@ -18,8 +19,8 @@
 //! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
 //! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
 //!
-//! `DATABASE_URL`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and `DISCORD_BOT_TOKEN` are
-//! secrets: each may come from the file that the variable with `_FILE` behind it names instead, as
+//! `DATABASE_URL`, `IDP_FACTS_TOKEN`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and
+//! `DISCORD_BOT_TOKEN` are secrets: each may come from the file that the variable with `_FILE` behind it names instead, as
 //! orchestrators mount them.
 
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: look in the usual places.
     pub pg_bin: Option<PathBuf>,
+    /// What `idp facts push --url` shows.
+    pub facts_token: Option<SecretString>,
     pub slack: SlackConfig,
     pub discord: DiscordConfig,
     pub log: LogConfig,
@@ -121,6 +124,7 @@ impl Config {
             listen: listen(variable)?,
             data_dir: data_dir(variable)?,
             pg_bin: variable("IDP_PG_BIN").map(PathBuf::from),
+            facts_token: secret("IDP_FACTS_TOKEN", variable)?,
             slack: SlackConfig {
                 signing_secret: secret("SLACK_SIGNING_SECRET", variable)?,
                 bot_token: secret("SLACK_BOT_TOKEN", variable)?,

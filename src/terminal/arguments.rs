@@ -36,6 +36,11 @@ pub enum Command {
     Migrate,
     /// Answer Slack and Discord over HTTP until told to stop
     Serve(Serve),
+    /// What was observed of entities: report it, list it
+    Facts {
+        #[command(subcommand)]
+        command: Facts,
+    },
     /// Who is who: accounts of chats, and the Users of the catalog
     Access {
         #[command(subcommand)]
@@ -171,6 +176,34 @@ pub struct Serve {
     /// Where to listen [default: $IDP_LISTEN, 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Facts {
+    /// Report facts: into the database that is set, or with --url to a running idp
+    Push {
+        /// The portal directory, whose settings list the source [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR", conflicts_with = "url")]
+        portal: Option<PathBuf>,
+        /// The source that observed them: ci
+        #[arg(long, value_name = "NAME", required_unless_present = "url", conflicts_with = "url")]
+        source: Option<String>,
+        /// A running idp, which knows the source by the token in $IDP_FACTS_TOKEN: https://idp.acme.example
+        #[arg(long)]
+        url: Option<String>,
+        /// JSON: one fact {entity, key, value, observed_at} a line, or a list of them; `-` for standard input
+        file: PathBuf,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// List what was observed of an entity, stale or not
+    List {
+        /// The entity: `payment-api`, `component:default/payment-api`
+        #[arg(value_name = "REF")]
+        entity: String,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
 }
 
 #[derive(Debug, Subcommand)]

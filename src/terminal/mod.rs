@@ -13,6 +13,7 @@ pub mod database;
 pub mod demo;
 pub mod discord;
 pub mod doctor;
+pub mod facts;
 pub mod logs;
 pub mod prompt;
 pub mod render;
@@ -62,6 +63,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Ask(ask) => ask::run(&config, install, ask).await,
         Command::Serve(serve) => serve::run(&config, install, serve).await,
         Command::Discord { command } => discord::run(&config, command).await,
+        Command::Facts { command } => facts::run(&config, install, command).await,
         Command::Access { command } => access::run(&config, install, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }

@@ -122,6 +122,7 @@ pub fn idp(arguments: &[&str], dir: &Path) -> Command {
 }
 
 /// How a process ended.
+#[derive(Debug)]
 pub struct Ended {
     pub code: i32,
     pub out: String,

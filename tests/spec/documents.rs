@@ -57,7 +57,7 @@ async fn the_command_that_the_readme_adds_does_what_it_says() {
 #[test]
 fn every_call_of_idp_that_a_document_shows_can_be_made() {
     let mut calls = 0;
-    for page in ["README.md", "deploy/README.md", "docs/settings.md"] {
+    for page in ["README.md", "deploy/README.md", "docs/facts.md", "docs/settings.md"] {
         let text = fs::read_to_string(page).unwrap();
         for line in code_blocks(&text, "sh").iter().flat_map(|it| it.lines()) {
             let call = line.split('#').next().unwrap().replace("cargo run --release --", "idp");
@@ -196,9 +196,14 @@ fn the_slack_app_calls_the_routes_that_there_are() {
 
 #[test]
 fn every_file_that_a_document_links_to_is_there() {
-    for page in
-        ["README.md", "SECURITY.md", "deploy/README.md", "docs/commands.md", "docs/settings.md"]
-    {
+    for page in [
+        "README.md",
+        "SECURITY.md",
+        "deploy/README.md",
+        "docs/commands.md",
+        "docs/facts.md",
+        "docs/settings.md",
+    ] {
         let text = fs::read_to_string(page).unwrap();
         for link in all(r"\]\(([^)#]+)", &text) {
             let path = Path::new(page).parent().unwrap().join(&link);
