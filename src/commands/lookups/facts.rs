@@ -103,7 +103,10 @@ fn row(fact: Fact, now: DateTime<Utc>) -> Row {
 
 fn shown(value: &Value) -> String {
     let text = match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => time.to_utc().format("%Y-%m-%d %H:%M UTC").to_string(),
+            Err(_) => text.clone(),
+        },
         Value::Array(items) if items.is_empty() => "nothing".to_string(),
         Value::Array(items) => {
             let some: Vec<String> = items.iter().take(ITEMS_MAX).map(shown).collect();
@@ -154,6 +157,7 @@ mod tests {
             (json!(81.5), "81.5"),
             (json!(true), "true"),
             (json!("MIT"), "MIT"),
+            (json!("2026-01-12T09:30:00Z"), "2026-01-12 09:30 UTC"),
             (json!([]), "nothing"),
             (json!(["a", "b"]), "a, b"),
             (json!(["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more"),
