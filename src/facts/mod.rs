@@ -8,6 +8,7 @@ pub mod recorded;
 pub mod sources;
 pub mod store;
 pub mod token;
+pub mod touched;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

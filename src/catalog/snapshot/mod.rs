@@ -366,6 +366,28 @@ impl Snapshot {
         self.by_reference.iter().filter_map(|node| self.entity(*node))
     }
 
+    /// The entities whose documents came, changed or went since `before`, by which is meant since this snapshot was made
+    /// from that one; of one that was made anew, all.
+    pub fn changed_since<'a>(&'a self, before: &'a Snapshot) -> Vec<&'a EntityRef> {
+        let is_same = |entity: &&Entity| match (
+            self.record_of(&entity.reference),
+            before.record_of(&entity.reference),
+        ) {
+            (Some(is), Some(was)) => Arc::ptr_eq(is, was),
+            _ => false,
+        };
+        let now = self.entities().filter(|it| !is_same(it));
+        let gone = before.entities().filter(|it| self.record_of(&it.reference).is_none());
+        now.chain(gone).map(|it| &it.reference).collect()
+    }
+
+    fn record_of(&self, reference: &EntityRef) -> Option<&Arc<Record>> {
+        match &self.nodes[self.node(reference)? as usize] {
+            Node::Known(record) => Some(record),
+            Node::Missing(_) => None,
+        }
+    }
+
     /// Every tag, as often as entities have it.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         let records = self.by_reference.iter().filter_map(|node| self.record(*node));
@@ -398,7 +420,12 @@ impl Snapshot {
 
     /// Everything at the other end of `kind`, whichever end said so; sorted, without duplicates.
     pub fn related(&self, entity: &Entity, kind: RelationKind) -> Vec<Target<'_>> {
-        let Some(node) = self.node(&entity.reference) else { return Vec::new() };
+        self.related_to(&entity.reference, kind)
+    }
+
+    /// The same of what somebody names, though nobody may describe it.
+    pub fn related_to(&self, reference: &EntityRef, kind: RelationKind) -> Vec<Target<'_>> {
+        let Some(node) = self.node(reference) else { return Vec::new() };
         let edges = self.near.of_kind(node, kind).iter();
         let mut nodes: Vec<u32> = edges.map(|edge| edge.node()).collect();
         nodes.sort_unstable_by_key(|node| self.reference(*node));
