@@ -31,7 +31,7 @@ use super::lookups::BuiltIn;
 use super::template::{self, Template};
 use crate::access::Verb;
 use crate::catalog::formats::fields::{self, Fields, START};
-use crate::catalog::formats::yaml::{Content, Node, Position};
+use crate::catalog::formats::yaml::{Node, Position};
 use crate::catalog::{Problem, Severity};
 use crate::conversation::Audience;
 
@@ -279,7 +279,7 @@ fn too_long(file: &str) -> Problem {
 fn command(root: Node, file: &str, problems: &mut Vec<Problem>) -> Option<Command> {
     let mut keys = Fields::of(root, "A command file", file, problems)?;
     let name = name(&mut keys);
-    let summary = required_text(&mut keys, "summary").map(|(summary, _)| summary);
+    let summary = keys.required("summary").map(|(summary, _)| summary);
     let arguments = arguments(&mut keys);
     let options = options(&mut keys);
     let names: Vec<&str> = arguments
@@ -290,7 +290,7 @@ fn command(root: Node, file: &str, problems: &mut Vec<Problem>) -> Option<Comman
     let phrases = phrases(&mut keys, &names);
     let lookup = lookup(&mut keys, &names);
     let audience = audience(&mut keys);
-    let template = match required_text(&mut keys, "template") {
+    let template = match keys.required("template") {
         Some((source, at)) => compiled(&mut keys, &source, at),
         None => None,
     };
@@ -315,7 +315,7 @@ fn command(root: Node, file: &str, problems: &mut Vec<Problem>) -> Option<Comman
 }
 
 fn name(keys: &mut Fields) -> Option<String> {
-    let (name, at) = required_text(keys, "name")?;
+    let (name, at) = keys.required("name")?;
     if !is_name(&name, '-') {
         let message = format!("`{name}` cannot be the name of a command.");
         let hint = "Use up to 32 lower-case letters, digits and `-`, a letter first.";
@@ -331,27 +331,9 @@ fn is_name(name: &str, joiner: char) -> bool {
         && name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == joiner)
 }
 
-fn required_text(keys: &mut Fields, key: &'static str) -> Option<(String, Position)> {
-    let Some(node) = keys.take(key) else {
-        let message = format!("`{key}` is missing.");
-        keys.problem(keys.at, "required-field", message, format!("Add `{key}: …`."));
-        return None;
-    };
-    keys.as_text(node, key)
-}
-
-/// The items of the list `key`; one value alone is a list of one.
-fn items(keys: &mut Fields, key: &'static str) -> Vec<Node> {
-    match keys.take(key) {
-        None => Vec::new(),
-        Some(Node { content: Content::List(items), .. }) => items,
-        Some(node) => vec![node],
-    }
-}
-
 fn arguments(keys: &mut Fields) -> Vec<Argument> {
     let mut arguments: Vec<Argument> = Vec::new();
-    for node in items(keys, "arguments") {
+    for node in keys.items("arguments") {
         let at = node.at;
         let Some(argument) = argument(node, keys) else { continue };
         let problem = match arguments.last() {
@@ -383,10 +365,10 @@ fn arguments(keys: &mut Fields) -> Vec<Argument> {
 fn argument(node: Node, outer: &mut Fields) -> Option<Argument> {
     let at = node.at;
     let mut keys = Fields::of(node, "an argument", outer.file, outer.problems)?;
-    let name = required_text(&mut keys, "name").map(|(name, _)| name);
+    let name = keys.required("name").map(|(name, _)| name);
     let kind = argument_kind(&mut keys);
-    let required = flag(&mut keys, "required");
-    let rest = flag(&mut keys, "rest").unwrap_or(false);
+    let required = keys.flag("required");
+    let rest = keys.flag("rest").unwrap_or(false);
     let default = keys.text("default");
     let presence = match (default, required) {
         (Some((_, at)), Some(true)) => {
@@ -441,30 +423,11 @@ fn argument_kind(keys: &mut Fields) -> Option<ArgumentKind> {
             }
         },
         _ => {
-            not_one_of(keys, at, "type", &word, &ARGUMENT_KINDS);
+            keys.not_one_of(at, "type", &word, &ARGUMENT_KINDS);
             return None;
         }
     };
     Some(kind)
-}
-
-fn flag(keys: &mut Fields, key: &'static str) -> Option<bool> {
-    let node = keys.take(key)?;
-    match node.content {
-        Content::Bool(it) => Some(it),
-        _ => {
-            keys.problems.push(fields::wrong_type(keys.file, key, "true or false", &node));
-            None
-        }
-    }
-}
-
-fn not_one_of(keys: &mut Fields, at: Position, key: &str, word: &str, known: &[&str]) {
-    let hint = match fields::closest(word, known.iter().copied()) {
-        Some(known) => format!("Did you mean `{known}`?"),
-        None => format!("There are {}.", known.join(", ")),
-    };
-    keys.problem(at, "choice", format!("`{word}` is no `{key}`."), hint);
 }
 
 fn options(keys: &mut Fields) -> Vec<Opt> {
@@ -474,7 +437,7 @@ fn options(keys: &mut Fields) -> Vec<Opt> {
         match Opt::ALL.into_iter().find(|option| option.word() == word) {
             Some(option) if !options.contains(&option) => options.push(option),
             Some(_) => {}
-            None => not_one_of(keys, at, "options", &word, &words),
+            None => keys.not_one_of(at, "options", &word, &words),
         }
     }
     options
@@ -542,7 +505,7 @@ fn lookup(keys: &mut Fields, names: &[&str]) -> Option<Lookup> {
         let (word, at) = keys.as_text(node, "lookup").map(|word| (word.0, word.1))?;
         let Some(found) = BuiltIn::ALL.iter().copied().find(|lookup| lookup.word() == word) else {
             let words: Vec<&str> = BuiltIn::ALL.iter().map(|lookup| lookup.word()).collect();
-            not_one_of(keys, at, "lookup", &word, &words);
+            keys.not_one_of(at, "lookup", &word, &words);
             return None;
         };
         for name in found.needs() {
@@ -582,8 +545,8 @@ fn lookup(keys: &mut Fields, names: &[&str]) -> Option<Lookup> {
 
 fn http_lookup(node: Node, outer: &mut Fields) -> Option<HttpLookup> {
     let mut keys = Fields::of(node, "http", outer.file, outer.problems)?;
-    let url = required_text(&mut keys, "url");
-    let secret = required_text(&mut keys, "secret").map(|(secret, _)| secret);
+    let url = keys.required("url");
+    let secret = keys.required("secret").map(|(secret, _)| secret);
     let url = url.and_then(|(url, at)| match url::Url::parse(&url) {
         Ok(parsed)
             if matches!(parsed.scheme(), "http" | "https") && parsed.username().is_empty() =>
@@ -660,7 +623,7 @@ fn audience(keys: &mut Fields) -> Audience {
         "asker" => Audience::Asker,
         "channel" => Audience::Channel,
         _ => {
-            not_one_of(keys, at, "audience", &word, &["asker", "channel"]);
+            keys.not_one_of(at, "audience", &word, &["asker", "channel"]);
             Audience::default()
         }
     }
@@ -668,11 +631,11 @@ fn audience(keys: &mut Fields) -> Audience {
 
 fn examples(keys: &mut Fields) -> Vec<Example> {
     let mut examples = Vec::new();
-    for node in items(keys, "examples") {
+    for node in keys.items("examples") {
         let Some(mut inner) = Fields::of(node, "an example", keys.file, keys.problems) else {
             continue;
         };
-        let say = required_text(&mut inner, "say").map(|(say, _)| say);
+        let say = inner.required("say").map(|(say, _)| say);
         let reply = inner.text("reply").map(|(reply, _)| reply);
         inner.refuse_unknown();
         examples.extend(say.map(|say| Example { say, reply }));

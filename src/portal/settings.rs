@@ -363,41 +363,7 @@ fn kinds(fields: &mut Fields) -> Vec<String> {
 }
 
 fn duration(fields: &mut Fields, key: &'static str, least: Duration) -> Option<Duration> {
-    let node = fields.take(key)?;
-    let parsed = match &node.content {
-        Content::Text(text) => parse_duration(text),
-        _ => None,
-    };
-    match parsed {
-        Some(duration) if (least..=DURATION_MAX).contains(&duration) => parsed,
-        Some(_) => {
-            let message = format!("`{key}` is too short or too long.");
-            let hint = format!("It may be from {} s to 366 d.", least.as_secs());
-            fields.problem(node.at, "duration", message, hint);
-            None
-        }
-        None => {
-            let message = format!("`{key}` is not a length of time.");
-            let hint = "Write a number and one of `s`, `m`, `h`, `d`, `w`, such as `7d`.";
-            fields.problem(node.at, "duration", message, hint);
-            None
-        }
-    }
-}
-
-/// `30s`, `5m`, `12h`, `7d`, `2w`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => DAY_S,
-        'w' => 7 * DAY_S,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    fields.duration(key, least, DURATION_MAX)
 }
 
 fn percent(fields: &mut Fields, key: &'static str) -> Option<u8> {
@@ -783,7 +749,7 @@ mod tests {
 
     #[test]
     fn lengths_of_time_have_one_unit() {
-        let seconds = |text: &str| parse_duration(text).map(|it| it.as_secs());
+        let seconds = |text: &str| fields::parse_duration(text).map(|it| it.as_secs());
         assert_eq!(seconds("30s"), Some(30));
         assert_eq!(seconds("2w"), Some(14 * 86_400));
         assert_eq!(seconds("0d"), Some(0));

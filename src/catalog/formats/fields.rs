@@ -1,5 +1,7 @@
 //! The keys of a YAML file taken one by one, so that every mistake is told, not only the first.
 
+use std::time::Duration;
+
 use super::yaml::{self, Content, Entry, Node, Position};
 use crate::catalog::{Problem, Severity};
 
@@ -10,6 +12,7 @@ pub const START: Position = Position { line: 1, column: 1 };
 const FILE_BYTES_MAX: usize = 1 << 20;
 /// Below it, two words have little more in common than their letters.
 const LIKENESS_MIN: f64 = 0.8;
+const DAY_S: u64 = 24 * 60 * 60;
 
 /// The one document of `text`; an empty file is an empty value.
 ///
@@ -77,6 +80,55 @@ impl<'a> Fields<'a> {
         self.as_text(node, key)
     }
 
+    /// The text of `key`, which must be there.
+    pub fn required(&mut self, key: &'static str) -> Option<(String, Position)> {
+        let Some(node) = self.take(key) else {
+            let message = format!("`{key}` is missing.");
+            self.problem(self.at, "required-field", message, format!("Add `{key}: …`."));
+            return None;
+        };
+        self.as_text(node, key)
+    }
+
+    /// The items of the list `key`; one value alone is a list of one.
+    pub fn items(&mut self, key: &'static str) -> Vec<Node> {
+        match self.take(key) {
+            None => Vec::new(),
+            Some(Node { content: Content::List(items), .. }) => items,
+            Some(node) => vec![node],
+        }
+    }
+
+    /// A length of time from `least` to `most`.
+    pub fn duration(
+        &mut self,
+        key: &'static str,
+        least: Duration,
+        most: Duration,
+    ) -> Option<Duration> {
+        let node = self.take(key)?;
+        let parsed = match &node.content {
+            Content::Text(text) => parse_duration(text),
+            _ => None,
+        };
+        match parsed {
+            Some(duration) if (least..=most).contains(&duration) => parsed,
+            Some(_) => {
+                let message = format!("`{key}` is too short or too long.");
+                let days = most.as_secs() / DAY_S;
+                let hint = format!("It may be from {} s to {days} d.", least.as_secs());
+                self.problem(node.at, "duration", message, hint);
+                None
+            }
+            None => {
+                let message = format!("`{key}` is not a length of time.");
+                let hint = "Write a number and one of `s`, `m`, `h`, `d`, `w`, such as `7d`.";
+                self.problem(node.at, "duration", message, hint);
+                None
+            }
+        }
+    }
+
     /// `true` or `false`.
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
         let node = self.take(key)?;
@@ -137,6 +189,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Says that `word` is none of the words that `key` takes.
+    pub fn not_one_of(&mut self, at: Position, key: &str, word: &str, known: &[&str]) {
+        let hint = match closest(word, known.iter().copied()) {
+            Some(known) => format!("Did you mean `{known}`?"),
+            None => format!("There are {}.", known.join(", ")),
+        };
+        self.problem(at, "choice", format!("`{word}` is no `{key}`."), hint);
+    }
+
     pub fn problem(
         &mut self,
         at: Position,
@@ -146,6 +207,21 @@ impl<'a> Fields<'a> {
     ) {
         self.problems.push(problem(self.file, at, rule, message, hint));
     }
+}
+
+/// `30s`, `5m`, `12h`, `7d`, `2w`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => DAY_S,
+        'w' => 7 * DAY_S,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// An error in `file`.
