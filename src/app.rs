@@ -35,6 +35,7 @@ use crate::integrations::http::Client;
 use crate::pictures::Drawing;
 use crate::portal::Settings;
 use crate::postgres::Db;
+use crate::scorecards::ScorecardSet;
 
 /// How often what was asked is written down.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
@@ -43,6 +44,7 @@ const RECORD_EVERY: Duration = Duration::from_secs(10);
 pub struct App {
     pub catalog: Arc<Catalog>,
     pub commands: ArcSwap<CommandSet>,
+    pub scorecards: ArcSwap<ScorecardSet>,
     pub settings: ArcSwap<Settings>,
     /// Which account is whose.
     pub links: Arc<Links>,
@@ -94,6 +96,7 @@ impl App {
         App {
             catalog,
             commands: ArcSwap::from_pointee(commands),
+            scorecards: ArcSwap::default(),
             settings: ArcSwap::from_pointee(settings),
             links: Arc::default(),
             profiles: OnceLock::new(),

@@ -15,6 +15,7 @@
 //! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
 //! | [`facts`]        | what is known of entities, from whom, and how long it holds      |
 //! | [`access`]       | who is who                                                       |
+//! | [`scorecards`]   | what is expected of entities, and how far each has come          |
 //! | [`pictures`]     | what answers show besides words, drawn                           |
 //! | [`jobs`]         | when work falls due                                              |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
@@ -38,5 +39,6 @@ pub mod jobs;
 pub mod pictures;
 pub mod portal;
 pub mod postgres;
+pub mod scorecards;
 pub mod terminal;
 pub mod web;

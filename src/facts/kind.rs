@@ -12,6 +12,8 @@ pub enum Kind {
     Text,
     /// RFC 3339 as JSON.
     Time,
+    /// From one time to another. No fact is one: expressions make them.
+    Duration,
     List(Box<Kind>),
     /// Values by names that nobody can tell beforehand: labels, annotations.
     Map(Box<Kind>),
@@ -36,6 +38,7 @@ impl fmt::Display for Kind {
             Kind::Number => f.write_str("number"),
             Kind::Text => f.write_str("text"),
             Kind::Time => f.write_str("time"),
+            Kind::Duration => f.write_str("duration"),
             Kind::List(of) => write!(f, "list of {of}"),
             Kind::Map(of) => write!(f, "map of {of}"),
             Kind::Record(_) => f.write_str("object"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{COMMANDS_DIR, Settings, commands, settings, sorted};
+use super::{COMMANDS_DIR, SCORECARDS_DIR, Settings, commands, scorecards, settings, sorted};
 use crate::catalog::formats::fields::{self, START};
 use crate::catalog::formats::yaml::{Content, Node, Position};
 use crate::catalog::import::reading::{Incoming, News, Reader};
@@ -17,13 +17,13 @@ const NAMES: [&str; 7] = [
     settings::FILE,
     settings::CATALOG_DIR,
     COMMANDS_DIR,
-    "scorecards",
+    SCORECARDS_DIR,
     "actions",
     "digests",
     "policies",
 ];
 
-/// Every problem of the directory `dir`: settings, commands, and the descriptors that lie in it;
+/// Every problem of the directory `dir`: settings, commands, scorecards, and the descriptors that lie in it;
 /// in the order of files and lines, which are told as seen from `dir`.
 pub fn check(dir: &Path) -> Vec<Problem> {
     if !dir.is_dir() {
@@ -33,11 +33,17 @@ pub fn check(dir: &Path) -> Vec<Problem> {
     }
     let mut problems = misnamed(dir);
     problems.extend(commands(dir).1);
-    let settings = Settings::load(dir).unwrap_or_else(|of_settings| {
-        problems.extend(of_settings);
-        // The descriptors in it are looked at all the same.
-        Settings::read("", dir).unwrap_or_default()
-    });
+    let settings = match Settings::load(dir) {
+        Ok(settings) => {
+            problems.extend(scorecards(dir, &settings).1);
+            settings
+        }
+        Err(of_settings) => {
+            problems.extend(of_settings);
+            // The descriptors in it are looked at all the same.
+            Settings::read("", dir).unwrap_or_default()
+        }
+    };
     let mut found = Found::default();
     for source in &settings.sources {
         found.read(source, dir);

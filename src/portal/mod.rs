@@ -1,9 +1,10 @@
 //! The portal directory: everything an organisation writes.
 //!
 //! ```text
-//! idp.yaml    settings
-//! catalog/    descriptors
-//! commands/   commands of one's own, or in place of the built-in ones
+//! idp.yaml     settings
+//! catalog/     descriptors
+//! commands/    commands of one's own, or in place of the built-in ones
+//! scorecards/  scorecards of one's own, or in place of the built-in ones
 //! ```
 
 pub mod check;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::{Problem, Severity};
 use crate::commands::CommandSet;
+use crate::scorecards::{Keys, ScorecardSet};
 
 pub use check::check;
 pub use settings::Settings;
@@ -22,22 +24,26 @@ use watch::Stamp;
 /// Where command files lie.
 const COMMANDS_DIR: &str = "commands";
 
+/// Where scorecard files lie.
+const SCORECARDS_DIR: &str = "scorecards";
+
 /// A portal directory that was read and found good.
 #[derive(Debug)]
 pub struct Portal {
     pub dir: PathBuf,
     pub settings: Settings,
     pub commands: CommandSet,
+    pub scorecards: ScorecardSet,
     /// Of the files as they were read.
     stamp: Stamp,
 }
 
 impl Portal {
-    /// The settings and commands of `dir`. Descriptors are not read: one bad document never keeps
+    /// The settings, commands and scorecards of `dir`. Descriptors are not read: one bad document never keeps
     /// a portal from starting.
     ///
     /// # Errors
-    /// Every problem of the settings and the commands, in the order of files and lines.
+    /// Every problem of the settings, the commands and the scorecards, in the order of files and lines.
     pub fn read(dir: &Path) -> Result<Portal, Vec<Problem>> {
         // Taken first: what changes while it is read will be seen as a change.
         let stamp = Stamp::of_portal(dir);
@@ -49,10 +55,15 @@ impl Portal {
                 Settings::default()
             }
         };
+        let (scorecards, of_scorecards) = scorecards(dir, &settings);
+        // A scorecard reads the facts of the settings: where these are broken, it is told nothing.
+        if problems.iter().all(|problem| problem.file != settings::FILE) {
+            problems.extend(of_scorecards);
+        }
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(sorted(problems));
         }
-        Ok(Portal { dir: dir.to_path_buf(), settings, commands, stamp })
+        Ok(Portal { dir: dir.to_path_buf(), settings, commands, scorecards, stamp })
     }
 }
 
@@ -86,6 +97,23 @@ fn commands(dir: &Path) -> (CommandSet, Vec<Problem>) {
         problem.file = format!("{COMMANDS_DIR}/{}", problem.file);
     }
     (commands, problems)
+}
+
+/// The scorecards of the portal `dir` and, as `settings` say, the built-in ones; problems name files as seen from `dir`.
+fn scorecards(dir: &Path, settings: &Settings) -> (ScorecardSet, Vec<Problem>) {
+    let built_in = settings.built_in_scorecards;
+    let (scorecards, mut problems) =
+        ScorecardSet::load(&dir.join(SCORECARDS_DIR), &keys(settings), built_in);
+    for problem in &mut problems {
+        problem.file = format!("{SCORECARDS_DIR}/{}", problem.file);
+    }
+    (scorecards, problems)
+}
+
+/// The facts that scorecards may read.
+pub fn keys(settings: &Settings) -> Keys {
+    let kinds = settings.facts.kinds().into_iter();
+    kinds.map(|(key, kind)| (key.to_string(), kind.clone())).collect()
 }
 
 fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {

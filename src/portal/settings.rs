@@ -39,6 +39,8 @@
 //!     keys:
 //!       coverage: {type: number, valid_for: 14d}
 //!       ci.green: {type: bool}   # without `valid_for`: until another takes its place
+//! scorecards:
+//!   built_in: false              # only those of the portal; without it: the built-in ones too
 //! ```
 
 use std::collections::BTreeMap;
@@ -96,6 +98,8 @@ pub struct Settings {
     pub secrets: BTreeMap<String, SecretReference>,
     /// Who reports facts, and which.
     pub facts: Sources,
+    /// Whether there are the built-in scorecards.
+    pub built_in_scorecards: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -132,6 +136,7 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
             facts: Sources::default(),
+            built_in_scorecards: true,
         }
     }
 }
@@ -190,6 +195,7 @@ impl Settings {
         self.access = Authority::new(access(&mut fields));
         self.secrets = secrets(&mut fields);
         self.facts = facts(&mut fields);
+        self.built_in_scorecards = built_in_scorecards(&mut fields);
         fields.refuse_unknown();
     }
 
@@ -538,6 +544,16 @@ fn secret(entry: Entry, outer: &mut Fields) -> Option<SecretReference> {
     };
     fields.refuse_unknown();
     reference
+}
+
+fn built_in_scorecards(outer: &mut Fields) -> bool {
+    let Some(node) = outer.take("scorecards") else { return true };
+    let Some(mut fields) = Fields::of(node, "scorecards", outer.file, outer.problems) else {
+        return true;
+    };
+    let built_in = fields.flag("built_in").unwrap_or(true);
+    fields.refuse_unknown();
+    built_in
 }
 
 fn facts(fields: &mut Fields) -> Sources {

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
-use super::{COMMANDS_DIR, Portal, settings};
+use super::{COMMANDS_DIR, Portal, SCORECARDS_DIR, settings};
 use crate::catalog::Problem;
 use crate::catalog::sources::Source;
 
@@ -25,9 +25,9 @@ const PAUSES_PER_LOOK: u32 = 20;
 /// What has changed in the directory.
 #[derive(Debug)]
 pub enum Change {
-    /// Settings or commands are others now, and good.
+    /// Settings, commands or scorecards are others now, and good.
     Portal(Box<Portal>),
-    /// Settings or commands are others now, and not good: the old ones hold.
+    /// Settings, commands or scorecards are others now, and not good: the old ones hold.
     Broken(Vec<Problem>),
     /// Descriptors that the sources of the settings have on this disk are others now.
     Catalog,
@@ -93,9 +93,9 @@ impl Watched {
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// Of the settings and the commands of the portal `dir`.
+    /// Of the settings, the commands and the scorecards of the portal `dir`.
     pub fn of_portal(dir: &Path) -> Stamp {
-        Stamp::of([dir.join(settings::FILE), dir.join(COMMANDS_DIR)])
+        Stamp::of([settings::FILE, COMMANDS_DIR, SCORECARDS_DIR].map(|name| dir.join(name)))
     }
 
     /// Of the files under those `sources` that lie on this disk.

@@ -117,8 +117,9 @@ impl Running {
             }
             (Err(error), None) => return Err(error.context(NoCatalog)),
         };
-        let Portal { commands, settings, .. } = &portal;
+        let Portal { commands, settings, scorecards, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
+        app.scorecards.store(Arc::new(scorecards.clone()));
         app.links.set(links(config, app.db.load_full().as_ref().as_ref()).await);
         Ok(Running {
             app: Arc::new(app),
@@ -267,18 +268,19 @@ impl Running {
     async fn apply(&self, change: Change) {
         match change {
             Change::Portal(portal) => {
-                let Portal { settings, commands, .. } = *portal;
+                let Portal { settings, commands, scorecards, .. } = *portal;
                 self.aliases.send_replace(settings.alias_list());
                 self.app.http.allow(settings.allowed_hosts.clone());
                 self.app.settings.store(Arc::new(settings));
                 self.app.commands.store(Arc::new(commands));
+                self.app.scorecards.store(Arc::new(scorecards));
                 tracing::info!("took up the portal's change");
             }
             Change::Broken(problems) => {
                 let problems = listed(&problems);
                 tracing::error!(
                     problems,
-                    "the portal's change has errors: the old settings and commands hold"
+                    "the portal's change has errors: everything stays as it was"
                 );
                 return;
             }

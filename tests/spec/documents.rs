@@ -135,8 +135,9 @@ fn every_key_of_the_settings_file_is_documented() {
         allowed_hosts,
         secrets,
         facts,
+        built_in_scorecards: _,
     } = settings;
-    for key in ["refresh: ", "orphan_grace: ", "mass_delete_percent: "] {
+    for key in ["refresh: ", "orphan_grace: ", "mass_delete_percent: ", "built_in: "] {
         assert!(shown.contains(key), "{key}");
     }
     assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));

@@ -260,7 +260,7 @@ async fn a_changed_setting_is_taken_and_a_broken_one_is_not() {
     server.says_at_last("owner till", "payments");
 
     idp.set("aliases: {till: checkout\n");
-    let told = server.logs("the portal's change has errors: the old settings and commands hold");
+    let told = server.logs("the portal's change has errors: everything stays as it was");
     assert!(told["problems"].as_str().unwrap().contains("idp.yaml:3:"), "{told}");
     assert!(server.says("owner till").to_string().contains("payments"));
 
@@ -362,7 +362,7 @@ async fn a_changed_command_is_taken_and_a_broken_one_is_not() {
     server.says_at_last("motto", "Measure twice");
 
     idp.write("portal/commands/motto.yaml", &command("'{{#if'"));
-    let told = server.logs("the portal's change has errors: the old settings and commands hold");
+    let told = server.logs("the portal's change has errors: everything stays as it was");
     assert!(told["problems"].as_str().unwrap().contains("commands/motto.yaml:4:"), "{told}");
     assert!(server.says("motto").to_string().contains("Measure twice"));
 

@@ -1,0 +1,287 @@
+//! Scorecards: what an organisation expects of its entities, and how far each has come.
+//!
+//! ```text
+//! scorecards/*.yaml ──file──▶ Scorecard ─┐
+//!    catalog ──describe──▶ entity ───────┼─judge─▶ Judged ──▶ score, flip, history
+//!    idp.fact ───────────▶ facts ────────┘        pass, fail or unknown, each with why
+//! ```
+//!
+//! A rule is true, false or unknown, and unknown is never a pass: what nobody has reported, what no longer holds and
+//! what could not be evaluated weigh as much as a failure and are told apart from it.
+
+pub mod expression;
+pub mod file;
+pub mod judge;
+pub mod level;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use include_dir::{Dir, include_dir};
+use serde::Serialize;
+
+pub use self::expression::Expression;
+pub use self::level::{Level, Levels};
+use crate::catalog::formats::fields::{self, START};
+use crate::catalog::{Entity, Problem, Severity};
+use crate::facts::Kind;
+
+static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scorecards");
+
+/// The most scorecard files of one portal.
+const FILES_MAX: usize = 50;
+
+/// The kinds of facts, by key.
+pub type Keys = BTreeMap<String, Kind>;
+
+/// One scorecard, read and found good.
+#[derive(Debug, Clone)]
+pub struct Scorecard {
+    pub name: String,
+    pub title: String,
+    /// Empty when it says none.
+    pub description: String,
+    /// Whether only admins see it.
+    pub draft: bool,
+    /// Which entities it is about.
+    pub filter: Filter,
+    pub checks: Vec<Check>,
+    pub levels: Levels,
+    /// What it says of facts, by key.
+    pub facts: BTreeMap<String, FactTerms>,
+    pub exemptions: Exemptions,
+    /// Another one for each text of the file and kinds of facts.
+    pub fingerprint: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub name: String,
+    pub title: String,
+    pub weight: u32,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Unique in the scorecard.
+    pub name: String,
+    pub title: String,
+    pub weight: u32,
+    /// True where the rule passes.
+    pub pass: Expression,
+    /// Which of the scorecard's entities it applies to.
+    pub filter: Filter,
+    /// It does not count before.
+    pub from: Option<NaiveDate>,
+    /// On a ladder, the place of the level that needs it.
+    pub level: Option<usize>,
+    pub effort: Option<Effort>,
+    pub remedy: Remedy,
+}
+
+/// Which entities are meant: those that are one of each list that says something, and of which `when` is true.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub kinds: Vec<String>,
+    pub types: Vec<String>,
+    pub lifecycles: Vec<String>,
+    pub tags: Vec<String>,
+    pub when: Option<Expression>,
+}
+
+/// How much work it is, in minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Effort(pub u32);
+
+/// What mends a rule that does not pass; empty where the file says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Remedy {
+    pub text: Option<String>,
+    pub link: Option<String>,
+    /// The name of an action.
+    pub action: Option<String>,
+}
+
+/// What a scorecard says of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactTerms {
+    pub kind: Kind,
+    /// How long it holds here; `None`: as long as it was reported to.
+    pub valid_for: Option<TimeDelta>,
+}
+
+/// Whether, and for how long at most, an entity can be exempt from a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exemptions {
+    pub enabled: bool,
+    pub days_max: u32,
+}
+
+impl Default for Exemptions {
+    fn default() -> Exemptions {
+        Exemptions { enabled: true, days_max: 90 }
+    }
+}
+
+impl Scorecard {
+    /// All rules, each with its check, in the order of the file.
+    pub fn rules(&self) -> impl Iterator<Item = (&Check, &Rule)> {
+        self.checks.iter().flat_map(|check| check.rules.iter().map(move |rule| (check, rule)))
+    }
+
+    pub fn rule(&self, name: &str) -> Option<(&Check, &Rule)> {
+        self.rules().find(|(_, rule)| rule.name == name)
+    }
+
+    /// Whether any of its rules reads the fact `key`.
+    pub fn reads_fact(&self, key: &str) -> bool {
+        self.rules().any(|(_, rule)| rule.pass.reads.facts.contains(key))
+    }
+}
+
+impl Rule {
+    /// When it begins to count; `None`: it always does.
+    pub fn counts_from(&self) -> Option<DateTime<Utc>> {
+        self.from.map(|date| date.and_time(NaiveTime::MIN).and_utc())
+    }
+}
+
+impl Filter {
+    /// Whether the lists let `entity` through, without a look at what it says.
+    pub fn may_mean(&self, entity: &Entity) -> bool {
+        let is_in = |list: &[String], word: Option<&str>| {
+            list.is_empty()
+                || word.is_some_and(|word| list.iter().any(|it| it.eq_ignore_ascii_case(word)))
+        };
+        is_in(&self.kinds, Some(&entity.kind))
+            && is_in(&self.types, entity.class.as_deref())
+            && is_in(&self.lifecycles, entity.lifecycle.as_deref())
+    }
+}
+
+/// Every scorecard there is, the portal's own in place of a built-in one of the same name.
+#[derive(Debug, Clone, Default)]
+pub struct ScorecardSet {
+    /// By name, each once.
+    all: Vec<Scorecard>,
+}
+
+impl ScorecardSet {
+    /// The built-in scorecards, embedded in the binary, and those of the directory `dir` over them; what is wrong with
+    /// its files, each named as seen from `dir`.
+    ///
+    /// A broken file costs nobody but itself. A directory that is not there has no files.
+    pub fn load(dir: &Path, keys: &Keys, built_in: bool) -> (ScorecardSet, Vec<Problem>) {
+        let mut all = if built_in { ScorecardSet::built_in().all } else { Vec::new() };
+        let (files, mut problems) = scorecard_files(dir);
+        let mut own: Vec<(String, Scorecard)> = Vec::new();
+        for name in files {
+            let text = match std::fs::read_to_string(dir.join(&name)) {
+                Ok(text) => text,
+                Err(error) => {
+                    problems.push(unreadable(&name, &error));
+                    continue;
+                }
+            };
+            match file::read(&text, &name, keys) {
+                Ok(scorecard) => own.push((name, scorecard)),
+                Err(of_file) => problems.extend(of_file),
+            }
+        }
+        problems.extend(duplicates(&own));
+        // Of two files that define one scorecard the first counts.
+        for (_, scorecard) in own.into_iter().rev() {
+            all.retain(|it| it.name != scorecard.name);
+            all.push(scorecard);
+        }
+        (ScorecardSet::of(all), problems)
+    }
+
+    /// The built-in scorecards.
+    pub fn built_in() -> ScorecardSet {
+        let read = BUILT_IN.files().filter(|it| is_scorecard_file(it.path())).map(|it| {
+            let name = it.path().to_string_lossy();
+            let text = it.contents_utf8().unwrap_or_default();
+            file::read(text, &name, &Keys::new()).expect("the tests read every built-in scorecard")
+        });
+        ScorecardSet::of(read.collect())
+    }
+
+    pub fn of(mut all: Vec<Scorecard>) -> ScorecardSet {
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        ScorecardSet { all }
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Scorecard> {
+        let place = self.all.binary_search_by(|it| it.name.as_str().cmp(name)).ok()?;
+        Some(&self.all[place])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Scorecard> {
+        self.all.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+/// Two files of one directory must not define one scorecard.
+fn duplicates(own: &[(String, Scorecard)]) -> Vec<Problem> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (file, scorecard) in own {
+        match first.get(scorecard.name.as_str()) {
+            None => {
+                first.insert(&scorecard.name, file);
+            }
+            Some(other) => {
+                let message =
+                    format!("The scorecard `{}` stands in `{other}` already.", scorecard.name);
+                let hint = "Give it another name, or remove one of the files.";
+                problems.push(fields::problem(file, START, "conflict", message, hint));
+            }
+        }
+    }
+    problems
+}
+
+fn is_scorecard_file(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "yaml" || it == "yml")
+}
+
+/// Names of the scorecard files in `dir`, sorted.
+fn scorecard_files(dir: &Path) -> (Vec<String>, Vec<Problem>) {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Default::default(),
+        Err(error) => return (Vec::new(), vec![unreadable(".", &error)]),
+    };
+    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| is_scorecard_file(path));
+    let name = |path: std::path::PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+    let mut names: Vec<String> = paths.filter_map(name).collect();
+    names.sort();
+    let mut problems = Vec::new();
+    if let Some(first) = names.get(FILES_MAX) {
+        let message = format!("There are more than {FILES_MAX} scorecard files.");
+        problems.push(fields::problem(first, START, "file", message, "Remove some."));
+        names.truncate(FILES_MAX);
+    }
+    (names, problems)
+}
+
+fn unreadable(file: &str, error: &std::io::Error) -> Problem {
+    let message = format!("The file cannot be read: {error}.");
+    Problem {
+        severity: Severity::Error,
+        ..fields::problem(
+            file,
+            START,
+            "file",
+            message,
+            "It must be UTF-8 text that this user may read.",
+        )
+    }
+}
