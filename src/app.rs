@@ -66,6 +66,7 @@ struct Heard {
     snapshot: Arc<Snapshot>,
     commands: Arc<CommandSet>,
     settings: Arc<Settings>,
+    scorecards: Arc<ScorecardSet>,
     person: Person,
 }
 
@@ -214,7 +215,8 @@ impl App {
         let snapshot = self.snapshot();
         let person = Person::of(speaker, &self.links, &snapshot);
         let (commands, settings) = (self.commands.load_full(), self.settings.load_full());
-        Heard { way, snapshot, commands, settings, person }
+        let scorecards = self.scorecards.load_full();
+        Heard { way, snapshot, commands, settings, scorecards, person }
     }
 
     async fn reply(
@@ -232,6 +234,7 @@ impl App {
             way: heard.way,
             authority: &settings.access,
             links: &self.links,
+            scorecards: &heard.scorecards,
             profiles: self.profiles.get().map(Arc::as_ref),
             secrets: &settings.secrets,
             now,

@@ -296,6 +296,45 @@ pub fn link(label: &str, address: &str) -> String {
     }
 }
 
+/// Markdown that shows exactly the lines of `text`, in letters of one width; what a reader could not see becomes visible.
+pub fn code_block(text: &str) -> String {
+    let mut longest = 0;
+    let mut run = 0;
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        run = if character == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+        match character {
+            '\n' => shown.push('\n'),
+            it if is_hidden(it) => shown.push_str(&made_visible(it)),
+            it => shown.push(it),
+        }
+    }
+    // A longer fence than any row of backticks in it.
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}\n{shown}\n{fence}")
+}
+
+/// Markdown of a text in which names stand between backticks: they become code, and all of it is untrusted.
+pub fn prose(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(place, part)| match place % 2 {
+        1 => Untrusted::from(part).to_code(),
+        _ => literal(part),
+    });
+    parts.collect()
+}
+
+/// [`Untrusted::to_markdown`] with a space at either end where there is one: a name follows, or goes before.
+fn literal(part: &str) -> String {
+    let space = |is_there: bool| if is_there { " " } else { "" };
+    let is_space = char::is_whitespace;
+    let (before, behind) = (space(part.starts_with(is_space)), space(part.ends_with(is_space)));
+    match part.trim().is_empty() {
+        true => before.to_string(),
+        false => format!("{before}{}{behind}", Untrusted::from(part).to_markdown()),
+    }
+}
+
 /// Whether `url` is a page of the web, and names no user: `https://good.example@evil.example` deceives.
 pub fn is_web_page(url: &url::Url) -> bool {
     let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
@@ -325,7 +364,7 @@ impl Untrusted<'_> {
         for character in text.chars() {
             match character {
                 '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => out.push(' '),
-                it if is_hidden(it) => out.push_str(&format!("⟨U+{:04X}⟩", it as u32)),
+                it if is_hidden(it) => out.push_str(&made_visible(it)),
                 it if it.is_ascii_punctuation() => {
                     out.push('\\');
                     out.push(it);
@@ -347,6 +386,10 @@ impl Untrusted<'_> {
         }
         format!("`{text}`")
     }
+}
+
+fn made_visible(character: char) -> String {
+    format!("⟨U+{:04X}⟩", character as u32)
 }
 
 /// Whether a reader could not see `character`, or would see others reordered by it.
@@ -377,6 +420,19 @@ mod tests {
         assert_eq!(Untrusted::from("a\nb").to_code(), "a b");
         assert_eq!(Untrusted::from("a\u{2028}b").to_code(), "a b");
         assert_eq!(Untrusted::from("    a").to_markdown(), "a");
+    }
+
+    #[test]
+    fn a_block_of_code_is_left_by_nothing_in_it() {
+        assert_eq!(code_block("a\n b"), "```\na\n b\n```");
+        assert_eq!(code_block("a\n```\n<!here>"), "````\na\n```\n<!here>\n````");
+        assert_eq!(code_block("a\u{202E}b\r"), "```\na⟨U+202E⟩b⟨U+000D⟩\n```");
+    }
+
+    #[test]
+    fn names_in_prose_are_code_and_the_rest_is_literal() {
+        assert_eq!(prose("Write `spec.owner` *now*"), "Write `spec.owner` \\*now\\*");
+        assert_eq!(prose("`a` `b`"), "`a` `b`");
     }
 
     #[test]

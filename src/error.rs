@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::conversation::{Refused, Reply, Untrusted, button, form_button};
+use crate::conversation::{self, Refused, Reply, Untrusted, button, form_button};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -81,6 +81,13 @@ pub enum Refusal {
         next: String,
     },
 
+    /// `why` says how it came to be so; `instead` are commands that help.
+    Settled {
+        what: String,
+        why: String,
+        instead: Vec<String>,
+    },
+
     /// `rule` says what refused, `next` who could allow it; `instead` are commands that help.
     NotAllowed {
         rule: String,
@@ -108,17 +115,8 @@ struct Pen {
 
 const PLAIN: Pen = Pen { name: |name| format!("`{name}`"), text: str::to_string };
 
-const MARKDOWN: Pen = Pen {
-    name: |name| Untrusted::from(name).to_code(),
-    // Whatever stands between which backticks, all of it is untrusted.
-    text: |text| {
-        let parts = text.split('`').enumerate().map(|(place, part)| match place % 2 {
-            1 => Untrusted::from(part).to_code(),
-            _ => literal(part),
-        });
-        parts.collect()
-    },
-};
+const MARKDOWN: Pen =
+    Pen { name: |name| Untrusted::from(name).to_code(), text: conversation::prose };
 
 impl Pen {
     fn list(self, names: &[String]) -> String {
@@ -139,13 +137,6 @@ impl Pen {
     }
 }
 
-/// [`Untrusted::to_markdown`] with a space at either end where there is one: a name follows, or goes before.
-fn literal(part: &str) -> String {
-    let space = |is_there: bool| if is_there { " " } else { "" };
-    let (before, behind) = (space(part.starts_with(' ')), space(part.ends_with(' ')));
-    format!("{before}{}{behind}", Untrusted::from(part).to_markdown())
-}
-
 impl Refusal {
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
@@ -160,6 +151,7 @@ impl Refusal {
             Refusal::NothingNamed { .. } => "nothing_named",
             Refusal::Outdated => "outdated",
             Refusal::Unavailable { .. } => "unavailable",
+            Refusal::Settled { .. } => "settled",
             Refusal::NotAllowed { .. } => "not_allowed",
         }
     }
@@ -170,6 +162,7 @@ impl Refusal {
             Refusal::UnknownEntity { instead, .. }
             | Refusal::Ambiguous { instead, .. }
             | Refusal::NothingNamed { instead }
+            | Refusal::Settled { instead, .. }
             | Refusal::NotAllowed { instead, .. } => instead.clone(),
             Refusal::UnknownCommand { closest, .. } | Refusal::NotUnderstood { closest, .. } => {
                 closest.clone()
@@ -260,6 +253,9 @@ impl Refusal {
             Refusal::Unavailable { what, why, next } => {
                 let (what, why, next) = (told(what), told(why), told(next));
                 format!("{what} cannot be asked right now: {why}. {next}")
+            }
+            Refusal::Settled { what, why, .. } => {
+                format!("Nothing was done about {}: {}.", told(what), told(why))
             }
             Refusal::NotAllowed { rule, next, .. } => format!("{} {}", told(rule), told(next)),
         }

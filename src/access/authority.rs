@@ -97,16 +97,22 @@ pub enum Verb {
     Introduce,
     /// Ask what the catalog knows.
     Read,
+    /// Ask that something be done.
+    Request,
+    /// Decide that a rule does not count for a while.
+    Excuse,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 2] = [Verb::Introduce, Verb::Read];
+    pub const ALL: [Verb; 4] = [Verb::Introduce, Verb::Read, Verb::Request, Verb::Excuse];
 
     /// As policies write it.
     pub fn word(self) -> &'static str {
         match self {
             Verb::Introduce => "introduce",
             Verb::Read => "read",
+            Verb::Request => "request",
+            Verb::Excuse => "excuse",
         }
     }
 }

@@ -3,23 +3,26 @@
 use chrono::{DateTime, Utc};
 
 use super::{App, Heard, count, isolated, now, outcome};
-use crate::access::Verb;
+use crate::access::{Object, Verb};
 use crate::catalog::EntityRef;
 use crate::catalog::snapshot::Filter;
 use crate::commands::asked::QUESTIONS_MAX;
-use crate::commands::lookups::label;
+use crate::commands::lookups::{exempt, label};
 use crate::commands::parse::quoted;
 use crate::commands::resolve::{unread, words};
 use crate::commands::{flow, reply};
 use crate::conversation::{Reply, Speaker, Untrusted, Way, button, form_button};
 use crate::error::{Error, Result};
+use crate::scorecards::exemption::{self, Exemption};
 
 /// The most teams of one person that are listed with what they own.
 const TEAMS_MAX: usize = 5;
 /// The most services of one team that have a button.
 const SERVICES_MAX: usize = 10;
+/// The most requests of one kind that are listed.
+const REQUESTS_MAX: usize = 5;
 /// The most commands that have a button for their form.
-const FORMS_MAX: usize = 10;
+const FORMS_MAX: usize = 20;
 
 impl App {
     /// What the Home of `speaker` shows. Never fails: what went wrong is said there.
@@ -50,6 +53,7 @@ impl App {
         }
         let mut parts = vec![greeting];
         parts.extend(heard.services());
+        parts.extend(self.requests(heard).await);
         let asked = self.asked_lately(&heard.person.speaker, now).await;
         if !asked.is_empty() {
             let again: Vec<String> = asked.iter().map(|it| button(it, it)).collect();
@@ -57,6 +61,24 @@ impl App {
         }
         parts.push(format!("### Ask\n\n{}", heard.forms()));
         Ok(Reply::markdown(parts.join("\n\n")))
+    }
+
+    /// What they asked for and nobody has decided on, and what of others they may decide on; nothing while the
+    /// database does not answer.
+    async fn requests(&self, heard: &Heard) -> Vec<String> {
+        let db = self.db.load_full();
+        let (Some(db), Some(user)) = (&*db, &heard.person.user) else { return Vec::new() };
+        let open = flow::open_requests(&db.pool).await;
+        let (mine, others): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|it| it.asked_by == *user);
+        let mine = mine.iter().map(|it| heard.request(it, "Withdraw", "exemptions withdraw"));
+        let others = others.iter().filter(|it| heard.may_decide(it));
+        let others = others.map(|it| heard.request(it, "Grant", "exemptions grant"));
+        [("Your requests", listed(mine)), ("Waiting for you", listed(others))]
+            .into_iter()
+            .filter(|(_, listed)| !listed.is_empty())
+            .map(|(title, listed)| format!("### {title}\n\n{listed}"))
+            .collect()
     }
 
     /// The newest questions of `speaker`, without those of the database while it does not answer.
@@ -75,7 +97,40 @@ impl App {
     }
 }
 
+/// The first of `requests`, and how to see the others.
+fn listed(requests: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = requests.take(REQUESTS_MAX + 1).collect();
+    let shown = all[..all.len().min(REQUESTS_MAX)].join("\n\n");
+    match all.len() > REQUESTS_MAX {
+        true => format!("{shown}\n\n{}", button("All requests", "exemptions")),
+        false => shown,
+    }
+}
+
 impl Heard {
+    /// A request with the button that settles it.
+    fn request(&self, exemption: &Exemption, label: &str, words: &str) -> String {
+        let row = exempt::row(&self.snapshot, &self.scorecards, exemption, None, false);
+        let text = |text: &str| Untrusted::from(text).to_markdown();
+        format!(
+            "**{}** {}: {} \\({}\\) for {} days; asked by {}: {} {}",
+            row.id,
+            text(&row.entity.label),
+            text(row.rule),
+            text(row.scorecard),
+            row.days,
+            text(&row.asked_by.label),
+            text(row.reason),
+            button(label, &format!("{words} {}", row.id)),
+        )
+    }
+
+    fn may_decide(&self, exemption: &Exemption) -> bool {
+        let approvers = exemption::approvers(&self.scorecards, &exemption.scorecard);
+        let object = Object::Entity { owners: approvers.unwrap_or_default() };
+        self.settings.access.authorize(&self.person, self.way, Verb::Excuse, object).is_ok()
+    }
+
     /// Who they are known as, or how to say it.
     fn greeting(&self) -> String {
         let user = self.person.user.as_ref();

@@ -41,9 +41,11 @@ impl AskedLately {
         // A click follows an answer; nobody thought of it.
         let is_thought_of = matches!(way, Way::Command | Way::Message | Way::Filled);
         let lookup = &question.call.command.lookup;
-        // What introduces somebody may hold a code.
-        let is_worth_it =
-            lookup.verb() == Verb::Read && !matches!(lookup, Lookup::BuiltIn(BuiltIn::Help));
+        // What introduces somebody may hold a code, and what was done is not done again by looking at it.
+        let is_deed = matches!(lookup, Lookup::BuiltIn(BuiltIn::Exempt | BuiltIn::Exemptions));
+        let is_worth_it = lookup.verb() == Verb::Read
+            && !is_deed
+            && !matches!(lookup, Lookup::BuiltIn(BuiltIn::Help));
         let speaker = &question.person.speaker;
         // No other platform has a place to show them.
         if !is_thought_of || !is_worth_it || speaker.platform != Platform::Slack {

@@ -125,6 +125,9 @@ impl Lookup {
                 BuiltIn::History
                 | BuiltIn::Facts
                 | BuiltIn::Problems
+                | BuiltIn::Score
+                | BuiltIn::Exempt
+                | BuiltIn::Exemptions
                 | BuiltIn::Whoami
                 | BuiltIn::Link,
             ) => false,

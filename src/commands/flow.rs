@@ -17,7 +17,8 @@ use super::file::{HttpLookup, Lookup, SqlLookup};
 use super::lookups::link::{self, Wish};
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
-    BuiltIn, PAGE_ROWS, dependents, facts, find, graph, help, history, owner, path, problems, show,
+    BuiltIn, PAGE_ROWS, dependents, exempt, facts, find, graph, help, history, owner, path,
+    problems, score, show,
 };
 use super::resolve::Question;
 use super::store;
@@ -25,12 +26,15 @@ use super::unanswered::{Asked, Unanswered};
 use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
-use crate::catalog::{self, EntityRef};
+use crate::catalog;
 use crate::config::SecretReference;
-use crate::conversation::{Speaker, Way};
+use crate::conversation::{Platform, Speaker, Way};
 use crate::error::{Error, Refusal, Result};
+use crate::facts::Fact;
 use crate::integrations::http::Client;
 use crate::postgres::{self, is_outage};
+use crate::scorecards::exemption::{self, Exemption, State};
+use crate::scorecards::{Scorecard, ScorecardSet};
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +46,9 @@ const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
 /// How answers call what links are kept in.
 const LINKS: &str = "Who is linked to whom";
 
+/// The most requests that the Home looks through.
+const REQUESTS_MAX: i64 = 200;
+
 /// What a lookup may ask beyond the snapshot.
 pub struct Means<'a> {
     /// `None` while there is no database.
@@ -51,6 +58,7 @@ pub struct Means<'a> {
     pub way: Way,
     pub authority: &'a Authority,
     pub links: &'a Links,
+    pub scorecards: &'a ScorecardSet,
     /// Who can ask Slack about an account; `None` while it is not connected.
     pub profiles: Option<&'a dyn Profiles>,
     /// Of `http:` lookups, by the name that command files use.
@@ -78,6 +86,9 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::History) => ask_history(question, means).await,
         Lookup::BuiltIn(BuiltIn::Facts) => ask_facts(question, means).await,
         Lookup::BuiltIn(BuiltIn::Problems) => ask_problems(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Score) => ask_score(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Exempt) => ask_exempt(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Exemptions) => ask_exemptions(question, means).await,
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
     }
@@ -112,14 +123,14 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
         }
         Wish::Redeem(code) => {
             let redeemed = access::flow::redeem(db, means.links, &person.speaker, &code, means.now);
-            link::made(question, &linked(timeout(PATIENCE, redeemed).await)?)
+            link::made(question, &settled(LINKS, timeout(PATIENCE, redeemed).await)?)
         }
         Wish::Recognise(profiles) => {
             let profile = timeout(PATIENCE, profiles.profile(&person.speaker)).await;
             let user = email::whose(&told_by_slack(profile)?, question.snapshot)?;
             let made =
                 access::flow::link_by_email(db, means.links, &person.speaker, user, means.now);
-            link::made(question, &linked(timeout(PATIENCE, made).await)?)
+            link::made(question, &settled(LINKS, timeout(PATIENCE, made).await)?)
         }
         Wish::Overheard(code) => {
             if let Some(code) = code {
@@ -127,18 +138,6 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
             }
             Err(code::overheard().into())
         }
-    }
-}
-
-/// The User whose the account is now.
-fn linked(
-    made: std::result::Result<Result<EntityRef>, tokio::time::error::Elapsed>,
-) -> Result<EntityRef> {
-    match made {
-        Ok(Err(Error::Refusal(refusal))) => Err(refusal.into()),
-        Ok(Err(Error::Fault(fault))) => answered(LINKS, Ok(Err(fault))),
-        Ok(Ok(user)) => Ok(user),
-        Err(late) => answered(LINKS, Err(late)),
     }
 }
 
@@ -184,6 +183,118 @@ async fn ask_problems(question: &Question<'_>, means: &Means<'_>) -> Result<Valu
     let db = means.db.ok_or_else(|| no_database(WHAT))?;
     let found = answered(WHAT, timeout(PATIENCE, catalog::flow::problems(db)).await)?;
     problems::answer(question, found)
+}
+
+/// What a score is made of besides the snapshot: what was reported, and what does not count.
+type Reported = (std::result::Result<Vec<Fact>, String>, exemption::Exempt);
+
+async fn ask_score(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let entity = score::subject(question)?;
+    let is_admin = means.authority.role(question.person, Object::Catalog) == Role::Admin;
+    let scorecards = score::about(means.scorecards, entity, is_admin || is_terminal(question));
+    let (facts, exempt) = reported(question, &scorecards, means).await?;
+    score::answer(question, &scorecards, facts, &exempt, means.now)
+}
+
+/// What the catalog says is scored in an incident too: what was reported counts as unknown then.
+async fn reported(
+    question: &Question<'_>,
+    scorecards: &[&Scorecard],
+    means: &Means<'_>,
+) -> Result<Reported> {
+    const WHAT: &str = "What was reported";
+    let reads_facts = |it: &&Scorecard| it.rules().any(|(_, rule)| rule.reads_facts());
+    let why = |refusal: &Refusal| refusal.to_string();
+    let Some(db) = means.db else {
+        let facts = match scorecards.iter().any(reads_facts) {
+            true => Err(why(&no_database(WHAT))),
+            false => Ok(Vec::new()),
+        };
+        return Ok((facts, exemption::Exempt::default()));
+    };
+    let entity = &score::subject(question)?.reference;
+    let asked = async {
+        let exempt = exemption::flow::live(db, Some(entity)).await?;
+        anyhow::Ok((crate::facts::flow::facts_of(db, entity).await?, exempt))
+    };
+    match answered(WHAT, timeout(PATIENCE, asked).await) {
+        Ok((facts, exempt)) => Ok((Ok(facts), exempt)),
+        Err(Error::Refusal(refusal)) => Ok((Err(why(&refusal)), exemption::Exempt::default())),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn is_terminal(question: &Question<'_>) -> bool {
+    question.person.speaker.platform == Platform::Terminal
+}
+
+/// How answers call what exemptions are kept in.
+const EXEMPTIONS: &str = "The list of exemptions";
+
+async fn ask_exempt(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    means.authority.authorize(question.person, means.way, Verb::Request, Object::Catalog)?;
+    let entity = score::subject(question)?;
+    let scorecards = score::about(means.scorecards, entity, false);
+    let request = exempt::request(question, &scorecards)?;
+    let db = means.db.ok_or_else(|| no_database(EXEMPTIONS))?;
+    let asked = timeout(PATIENCE, exemption::flow::ask(db, &request)).await;
+    exempt::asked(question, means.scorecards, &answered(EXEMPTIONS, asked)?)
+}
+
+async fn ask_exemptions(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let db = means.db.ok_or_else(|| no_database(EXEMPTIONS))?;
+    let may = |it: &Exemption| may_decide(question, means, it);
+    let mut decided = None;
+    if let Some((id, decision, note)) = exempt::decision(question)? {
+        let by = exempt::who(question)?;
+        let deciding = exemption::flow::decide(db, id, decision, by, note.as_deref(), |it| {
+            if decision.needs_right(it, by) { may(it) } else { Ok(()) }
+        });
+        let exemption = settled(EXEMPTIONS, timeout(PATIENCE, deciding).await)?;
+        decided = Some((exemption, decision, note));
+    }
+    let (offset, rows) = (exempt::offset(question), PAGE_ROWS as i64);
+    let asked = timeout(PATIENCE, exemption::flow::current(db, None, offset, rows)).await;
+    let (current, total) = answered(EXEMPTIONS, asked)?;
+    let total = usize::try_from(total).unwrap_or_default();
+    let current = (&*current, total);
+    exempt::listed(question, means.scorecards, decided.as_ref(), current, |it| may(it).is_ok())
+}
+
+/// The requests that nobody has decided on, the oldest first; none, and a line in the log, where the database does
+/// not answer.
+pub async fn open_requests(db: &PgPool) -> Vec<Exemption> {
+    let asked = timeout(PATIENCE, exemption::flow::current(db, None, 0, REQUESTS_MAX)).await;
+    let (mut open, _) = answered(EXEMPTIONS, asked).unwrap_or_else(|error| {
+        tracing::warn!(error = error.into_reply().markdown, "could not list requests");
+        (Vec::new(), 0)
+    });
+    open.retain(|it| it.state == State::Asked);
+    open
+}
+
+/// Whether whoever asks may decide on `exemption`, looked at the moment they do.
+fn may_decide(
+    question: &Question<'_>,
+    means: &Means<'_>,
+    exemption: &Exemption,
+) -> std::result::Result<(), Refusal> {
+    let approvers = exemption::approvers(means.scorecards, &exemption.scorecard);
+    let object = Object::Entity { owners: approvers.unwrap_or_default() };
+    means.authority.authorize(question.person, means.way, Verb::Excuse, object).map(drop)
+}
+
+/// What the database did in time, or why it was not to be done.
+fn settled<T>(
+    what: &str,
+    done: std::result::Result<Result<T>, tokio::time::error::Elapsed>,
+) -> Result<T> {
+    match done {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(Error::Refusal(refusal))) => Err(refusal.into()),
+        Ok(Err(Error::Fault(fault))) => answered(what, Ok(Err(fault))),
+        Err(late) => answered(what, Err(late)),
+    }
 }
 
 async fn ask_sql(question: &Question<'_>, lookup: &SqlLookup, means: &Means<'_>) -> Result<Value> {

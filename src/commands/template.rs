@@ -180,9 +180,31 @@ impl Output for Bounded {
 }
 
 /// Every name that a template may call. `if` to `not` are Handlebars' own.
-const HELPER_NAMES: [&str; 21] = [
-    "if", "unless", "with", "lookup", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not",
-    "len", "each", "link", "button", "code", "plural", "date", "join",
+const HELPER_NAMES: [&str; 24] = [
+    "if",
+    "unless",
+    "with",
+    "lookup",
+    "eq",
+    "ne",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "and",
+    "or",
+    "not",
+    "len",
+    "each",
+    "link",
+    "button",
+    "form",
+    "code",
+    "code_block",
+    "prose",
+    "plural",
+    "date",
+    "join",
 ];
 
 static HELPERS: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
@@ -193,16 +215,15 @@ static HELPERS: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
         "link",
         markdown(|given| Some(conversation::link(&text(given.first()?), &text(given.get(1)?)))),
     );
+    registry.register_helper("button", command(conversation::button));
+    registry.register_helper("form", command(conversation::form_button));
     registry.register_helper(
-        "button",
-        markdown(|given| {
-            let mut words = text(given.get(1)?);
-            for word in &given[2..] {
-                words.push(' ');
-                words.push_str(&quoted(&text(word)));
-            }
-            Some(conversation::button(&text(given.first()?), &words))
-        }),
+        "code_block",
+        markdown(|given| Some(conversation::code_block(&text(given.first()?)))),
+    );
+    registry.register_helper(
+        "prose",
+        markdown(|given| Some(conversation::prose(&text(given.first()?)))),
     );
     registry.register_helper(
         "code",
@@ -270,6 +291,18 @@ fn markdown(
             Ok(())
         },
     )
+}
+
+/// A helper whose label is followed by the words of a command, those of data each as one word.
+fn command(say: fn(&str, &str) -> String) -> Box<dyn HelperDef + Send + Sync> {
+    markdown(move |given| {
+        let mut words = text(given.get(1)?);
+        for word in &given[2..] {
+            words.push(' ');
+            words.push_str(&quoted(&text(word)));
+        }
+        Some(say(&text(given.first()?), &words))
+    })
 }
 
 /// Handlebars' `each` for lists, which tells the output each turn: it knows when to stop.
@@ -353,8 +386,13 @@ mod tests {
             r"1 team, 2 teams, 2026\-01\-02 03\:04 UTC, a/\_b\_"
         );
         assert_eq!(
-            rendered(r#"{{button "Owner" "owner" w}}"#, data),
-            r#"[Owner](<idp:owner "a b">)"#
+            rendered(r#"{{button "Owner" "owner" w}} {{form "Fill in" "owner" w}}"#, data),
+            r#"[Owner](<idp:owner "a b">) [Fill in](<idp-form:owner "a b">)"#
+        );
+        let data = json!({ "text": "Set `spec.owner` <!here>" });
+        assert_eq!(
+            rendered("{{prose text}}\n{{code_block text}}", data),
+            "Set `spec.owner` \\<\\!here\\>\n```\nSet `spec.owner` <!here>\n```"
         );
     }
 

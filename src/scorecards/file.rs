@@ -33,7 +33,7 @@
 //!   - {name: Bronze, from: 60, colour: "#b08d57"}
 //!   - {name: Silver, from: 80}
 //! # levels: [Bronze, Silver]       # … or a ladder: each rule says its `level`
-//! exemptions: {enabled: true, days_max: 90}
+//! exemptions: {enabled: true, days_max: 90, approvers: [group:platform]}   # without approvers: the admins
 //! ```
 
 use std::collections::BTreeMap;
@@ -47,9 +47,9 @@ use super::level::{self, Climb};
 use super::{
     Check, Effort, Exemptions, FactTerms, Filter, Keys, Level, Levels, Remedy, Rule, Scorecard,
 };
-use crate::catalog::Problem;
 use crate::catalog::formats::fields::{self, Fields, closest};
 use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
+use crate::catalog::{EntityRef, Problem};
 use crate::conversation::is_web_page;
 use crate::facts::{self, Kind, sources};
 
@@ -502,6 +502,16 @@ fn exemptions(outer: &mut Fields) -> Exemptions {
     if let Some(Some(days)) = number(&mut keys, "days_max", EXEMPT_DAYS_MAX) {
         exemptions.days_max = days;
     }
+    for (approver, at) in keys.texts("approvers").unwrap_or_default() {
+        match EntityRef::parse(&approver, None, "default") {
+            Ok(it) if matches!(it.kind(), "user" | "group") => exemptions.approvers.push(it),
+            _ => {
+                let message = format!("`{approver}` names neither a User nor a Group.");
+                let hint = "Write `group:platform` or `user:ada`.";
+                keys.problem(at, "reference", message, hint);
+            }
+        }
+    }
     keys.refuse_unknown();
     exemptions
 }
@@ -731,7 +741,7 @@ exemptions: {enabled: true, days_max: 30}
         assert_eq!(it.facts["coverage"].valid_for, Some(TimeDelta::days(7)));
         let levels: Vec<_> = it.levels.all.iter().map(|it| (&*it.name, it.from)).collect();
         assert_eq!(levels, [("Bronze", Some(60)), ("Silver", Some(80))]);
-        assert_eq!(it.exemptions, Exemptions { enabled: true, days_max: 30 });
+        assert_eq!(it.exemptions, Exemptions { enabled: true, days_max: 30, approvers: vec![] });
         let (check, runbook) = it.rule("runbook").unwrap();
         assert_eq!((&*check.title, check.weight, runbook.effort), ("Docs", 2, Some(Effort(30))));
         assert_eq!(runbook.remedy.action.as_deref(), Some("add-runbook"));

@@ -9,12 +9,14 @@
 //! A rule is true, false or unknown, and unknown is never a pass: what nobody has reported, what no longer holds and
 //! what could not be evaluated weigh as much as a failure and are told apart from it.
 
+pub mod exemption;
 pub mod expression;
 pub mod file;
 pub mod judge;
 pub mod level;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -24,7 +26,7 @@ use serde::Serialize;
 pub use self::expression::Expression;
 pub use self::level::{Level, Levels};
 use crate::catalog::formats::fields::{self, START};
-use crate::catalog::{Entity, Problem, Severity};
+use crate::catalog::{Entity, EntityRef, Problem, Severity};
 use crate::facts::Kind;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scorecards");
@@ -112,16 +114,18 @@ pub struct FactTerms {
     pub valid_for: Option<TimeDelta>,
 }
 
-/// Whether, and for how long at most, an entity can be exempt from a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether, for how long at most, and by whom an entity can be exempt from a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exemptions {
     pub enabled: bool,
     pub days_max: u32,
+    /// Users, and Groups whose members are meant; none: the portal's admins.
+    pub approvers: Vec<EntityRef>,
 }
 
 impl Default for Exemptions {
     fn default() -> Exemptions {
-        Exemptions { enabled: true, days_max: 90 }
+        Exemptions { enabled: true, days_max: 90, approvers: Vec::new() }
     }
 }
 
@@ -141,7 +145,23 @@ impl Scorecard {
     }
 }
 
+impl fmt::Display for Effort {
+    /// `30 min`, `4 h`, `2 days`: days of eight hours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            minutes @ 0..60 => write!(f, "{minutes} min"),
+            minutes @ 60..960 => write!(f, "{} h", minutes.div_ceil(60)),
+            minutes => write!(f, "{} days", minutes.div_ceil(480)),
+        }
+    }
+}
+
 impl Rule {
+    /// Whether it looks at what was reported.
+    pub fn reads_facts(&self) -> bool {
+        !self.pass.reads.facts.is_empty()
+    }
+
     /// When it begins to count; `None`: it always does.
     pub fn counts_from(&self) -> Option<DateTime<Utc>> {
         self.from.map(|date| date.and_time(NaiveTime::MIN).and_utc())

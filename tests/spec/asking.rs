@@ -1,6 +1,7 @@
 //! Acme's catalog in a database of one's own, and people who ask it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::Utc;
 use idp::access::{self, Authority, Reach, Terms};
@@ -11,7 +12,8 @@ use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
 use idp::facts;
 use idp::facts::recorded::{self, Recorded};
 use idp::integrations::http::{Client, Policy};
-use idp::portal::Settings;
+use idp::portal::{self, Settings};
+use idp::scorecards::ScorecardSet;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -52,7 +54,11 @@ impl Asking {
         report_recorded(&fresh.pool, &settings, &snapshot).await;
         let http = Client::new(Policy { loopback: true, ..Policy::default() });
         let catalog = Catalog::new(snapshot);
+        let keys = portal::keys(&settings);
+        let (scorecards, problems) = ScorecardSet::load(&acme().join("scorecards"), &keys, true);
+        assert_eq!(problems, []);
         let app = App::new(catalog, commands, settings, Some(fresh.db.clone()), http);
+        app.scorecards.store(Arc::new(scorecards));
         link(&app, &fresh.pool).await;
         Asking { app, fresh }
     }

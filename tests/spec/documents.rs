@@ -54,6 +54,29 @@ async fn the_command_that_the_readme_adds_does_what_it_says() {
     }
 }
 
+#[tokio::test]
+async fn the_scorecard_that_the_readme_adds_scores_a_service() {
+    let blocks = code_blocks(&readme(), "yaml");
+    let text = blocks.iter().find(|it| it.starts_with("# scorecards/")).unwrap();
+    let name = text.lines().next().unwrap().trim_start_matches("# ");
+    let portal = tempfile::tempdir().unwrap();
+    copy(Path::new("examples/acme"), portal.path());
+    fs::create_dir_all(portal.path().join("scorecards")).unwrap();
+    fs::write(portal.path().join(name), text).unwrap();
+    let problems = portal::check(portal.path());
+    assert!(problems.iter().all(|it| it.file != name), "{problems:?}");
+
+    let idp = Idp::over(portal.path()).await;
+    let said = idp.asks(&["--format", "json", "score", "payment-api"]).stdout;
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    let cards = said["answer"]["scorecards"].as_array().unwrap();
+    let card = cards.iter().find(|it| it["name"] == "security").unwrap();
+    let percents: Vec<&Value> =
+        card["checks"].as_array().unwrap().iter().map(|it| &it["percent"]).collect();
+    // Nobody reports to this database: that is no pass.
+    assert_eq!(percents, [&Value::from(0), &Value::from(100)], "{card}");
+}
+
 #[test]
 fn every_call_of_idp_that_a_document_shows_can_be_made() {
     let mut calls = 0;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::directory::{self, Directory};
 use crate::discord_judge::{Seen, over_a_limit, seen};
-use crate::hostile_slack::{HARMLESS, SEED, descriptors, questions, texts};
+use crate::hostile_slack::{HARMLESS, SEED, descriptors, forgets_requests, questions, texts};
 use crate::scale::at_full;
 use crate::world::World;
 
@@ -60,12 +60,14 @@ async fn no_descriptor_speaks_through_any_command_of_discord() {
     for question in questions(0) {
         let message = asked(&world, &question).await;
         // Who asks on Discord is nobody of the catalog yet.
-        let is_of_nobody = ["help", "whoami", "link"].contains(&question.as_str());
+        let of_nobody = ["help", "whoami", "link", "exempt", "exemptions", "score"];
+        let is_of_nobody = of_nobody.contains(&question.split(' ').next().unwrap_or_default());
         assert!(is_of_nobody || message.to_string().contains(HARMLESS), "{question}: {message}");
         harmless.push(seen(&message));
     }
     let (mut judged, mut caught) = (0, 0);
     for (number, text) in (1..).zip(&texts) {
+        forgets_requests(&world).await;
         for (question, expected) in questions(number).iter().zip(&harmless) {
             let message = asked(&world, question).await;
             let seen_now = seen(&message);

@@ -3,9 +3,12 @@
 //! Each hostile text has a component, a team, a person and a file of its own, so that every command has
 //! something hostile to say. The judge reads nothing but the JSON that Slack would get.
 
+use std::sync::Arc;
+
 use idp::chat::ANSWER_WITHIN;
 use idp::commands::CommandSet;
 use idp::conversation::is_hidden;
+use idp::scorecards::{Keys, ScorecardSet, file};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -119,6 +122,9 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("find c{name}"),
         format!("list --team t{name}"),
         format!("problems t{name}"),
+        format!("score c{name}"),
+        format!("exempt c{name} on-call 5 because"),
+        "exemptions".into(),
         "whoami".into(),
         "link".into(),
         "help".into(),
@@ -161,10 +167,24 @@ pub async fn victims(texts: &[String]) -> World {
             text.chars().filter(|it| !ends_code(it) && !is_hidden(*it)).take(40).collect();
         directory.write(&format!("f{number} {file}.yaml"), &descriptors(number, text));
     }
-    World::with(ANSWER_WITHIN, |settings| {
+    let world = World::with(ANSWER_WITHIN, |settings| {
         settings.sources = vec![directory::path(directory.path())];
     })
-    .await
+    .await;
+    let scorecard = file::read(SCORECARD, "all.yaml", &Keys::new()).unwrap();
+    world.app.scorecards.store(Arc::new(ScorecardSet::of(vec![scorecard])));
+    world
+}
+
+/// One that is about every victim, and asks for something of it.
+const SCORECARD: &str = "name: all
+filter: {kinds: [Component]}
+checks: [{name: people, rules: [{name: on-call, pass: entity.on_call != \"\"}]}]
+";
+
+/// What the victim before asked for is listed no more.
+pub async fn forgets_requests(world: &World) {
+    sqlx::query("delete from idp.exemption").execute(&world.fresh.pool).await.unwrap();
 }
 
 #[tokio::test]
@@ -181,11 +201,14 @@ async fn no_descriptor_speaks_through_any_command() {
     for question in &asks {
         let message = asked(&world, 0, question).await;
         let is_said = message["blocks"].to_string().contains(HARMLESS);
-        assert!(is_said || question == "help", "{question} says nothing of the victim: {message}");
+        // A score names its entity by its name alone.
+        let is_silent = question == "help" || question.starts_with("score");
+        assert!(is_said || is_silent, "{question} says nothing of the victim: {message}");
         harmless.push((shape(&message), seen(&message)));
     }
     let (mut judged, mut caught) = (0, 0);
     for (number, text) in (1..).zip(&texts) {
+        forgets_requests(&world).await;
         for (question, (shape_expected, seen_expected)) in questions(number).iter().zip(&harmless) {
             let message = asked(&world, number, question).await;
             let seen_now = seen(&message);

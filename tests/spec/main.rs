@@ -35,6 +35,7 @@ mod discord_world;
 mod doctor;
 mod documents;
 mod egress;
+mod exemptions;
 mod facts;
 mod facts_api;
 mod facts_command_line;
@@ -67,6 +68,7 @@ mod recent_answers;
 #[path = "../faults/scale.rs"]
 mod scale;
 mod schedules;
+mod score;
 mod selects;
 mod serve;
 mod shortcut;

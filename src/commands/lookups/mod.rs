@@ -1,9 +1,10 @@
 //! The built-in lookups: each turns a question into the typed answer that its command's template renders.
 //!
-//! All but `history`, `facts`, `problems` and `link`, which `flow.rs` asks the database for, read the snapshot and nothing else.
+//! All but those that [`Lookup::is_of_catalog`](super::file::Lookup::is_of_catalog) leaves out, which `flow.rs` asks the database for, read the snapshot and nothing else.
 
 pub mod dependents;
 pub mod details;
+pub mod exempt;
 pub mod facts;
 pub mod find;
 pub mod graph;
@@ -13,6 +14,7 @@ pub mod link;
 pub mod owner;
 pub mod path;
 pub mod problems;
+pub mod score;
 pub mod show;
 pub mod whoami;
 
@@ -47,6 +49,9 @@ pub enum BuiltIn {
     History,
     Facts,
     Problems,
+    Score,
+    Exempt,
+    Exemptions,
     Whoami,
     Link,
 }
@@ -65,6 +70,9 @@ impl BuiltIn {
         BuiltIn::History,
         BuiltIn::Facts,
         BuiltIn::Problems,
+        BuiltIn::Score,
+        BuiltIn::Exempt,
+        BuiltIn::Exemptions,
         BuiltIn::Whoami,
         BuiltIn::Link,
     ];
@@ -83,6 +91,9 @@ impl BuiltIn {
             BuiltIn::History => "history",
             BuiltIn::Facts => "facts",
             BuiltIn::Problems => "problems",
+            BuiltIn::Score => "score",
+            BuiltIn::Exempt => "exempt",
+            BuiltIn::Exemptions => "exemptions",
             BuiltIn::Whoami => "whoami",
             BuiltIn::Link => "link",
         }
@@ -96,13 +107,18 @@ impl BuiltIn {
             | BuiltIn::Dependents
             | BuiltIn::Dependencies
             | BuiltIn::Graph
-            | BuiltIn::History
-            | BuiltIn::Facts => &["entity"],
+            | BuiltIn::Facts
+            | BuiltIn::Score
+            | BuiltIn::History => &["entity"],
+            BuiltIn::Exempt => &["entity", "rule", "reason"],
             BuiltIn::Find => &["words"],
             BuiltIn::Path => &["from", "to"],
-            BuiltIn::Help | BuiltIn::List | BuiltIn::Problems | BuiltIn::Whoami | BuiltIn::Link => {
-                &[]
-            }
+            BuiltIn::Exemptions
+            | BuiltIn::Help
+            | BuiltIn::List
+            | BuiltIn::Problems
+            | BuiltIn::Whoami
+            | BuiltIn::Link => &[],
         }
     }
 }
