@@ -306,6 +306,7 @@ pub fn code_block(text: &str) -> String {
         longest = longest.max(run);
         match character {
             '\n' => shown.push('\n'),
+            '\r' | '\t' | '\u{2028}' | '\u{2029}' => shown.push(' '),
             it if is_hidden(it) => shown.push_str(&made_visible(it)),
             it => shown.push(it),
         }
@@ -316,23 +317,50 @@ pub fn code_block(text: &str) -> String {
 }
 
 /// Markdown of a text in which names stand between backticks: they become code, and all of it is untrusted.
+///
+/// A backtick that holds no name is shown.
 pub fn prose(text: &str) -> String {
-    let parts = text.split('`').enumerate().map(|(place, part)| match place % 2 {
-        1 => Untrusted::from(part).to_code(),
-        _ => literal(part),
-    });
-    parts.collect()
+    let mut rest = text.trim();
+    let mut said = String::with_capacity(rest.len() + 8);
+    while let Some(start) = rest.find('`') {
+        said.push_str(&escaped(&rest[..start]));
+        let inside = &rest[start + 1..];
+        let end = inside.find('`').filter(|end| is_name(&inside[..*end]));
+        match end {
+            Some(end) => {
+                said.push_str(&Untrusted::from(&inside[..end]).to_code());
+                rest = &inside[end + 1..];
+            }
+            None => {
+                said.push_str("\\`");
+                rest = inside;
+            }
+        }
+    }
+    said.push_str(&escaped(rest));
+    said
 }
 
-/// [`Untrusted::to_markdown`] with a space at either end where there is one: a name follows, or goes before.
-fn literal(part: &str) -> String {
-    let space = |is_there: bool| if is_there { " " } else { "" };
-    let is_space = char::is_whitespace;
-    let (before, behind) = (space(part.starts_with(is_space)), space(part.ends_with(is_space)));
-    match part.trim().is_empty() {
-        true => before.to_string(),
-        false => format!("{before}{}{behind}", Untrusted::from(part).to_markdown()),
+/// Whether `text` is a name, which stands alone.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains(['\n', '\r', '\t'])
+}
+
+/// `text` with nothing in it that means anything, on one line.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => out.push(' '),
+            it if is_hidden(it) => out.push_str(&made_visible(it)),
+            it if it.is_ascii_punctuation() => {
+                out.push('\\');
+                out.push(it);
+            }
+            it => out.push(it),
+        }
     }
+    out
 }
 
 /// Whether `url` is a page of the web, and names no user: `https://good.example@evil.example` deceives.
@@ -359,20 +387,7 @@ impl Untrusted<'_> {
     /// Control characters, bidirectional overrides and invisible characters become visible `⟨U+202E⟩`;
     /// line breaks become spaces. Space around it goes: four in front would make it a block of code.
     pub fn to_markdown(self) -> String {
-        let text = self.0.trim();
-        let mut out = String::with_capacity(text.len() + 8);
-        for character in text.chars() {
-            match character {
-                '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => out.push(' '),
-                it if is_hidden(it) => out.push_str(&made_visible(it)),
-                it if it.is_ascii_punctuation() => {
-                    out.push('\\');
-                    out.push(it);
-                }
-                it => out.push(it),
-            }
-        }
-        out
+        escaped(self.0.trim())
     }
 
     /// The text as code: `` `payment-api` ``. Text that could end the code or a table's cell, or that has
@@ -426,13 +441,14 @@ mod tests {
     fn a_block_of_code_is_left_by_nothing_in_it() {
         assert_eq!(code_block("a\n b"), "```\na\n b\n```");
         assert_eq!(code_block("a\n```\n<!here>"), "````\na\n```\n<!here>\n````");
-        assert_eq!(code_block("a\u{202E}b\r"), "```\na⟨U+202E⟩b⟨U+000D⟩\n```");
+        assert_eq!(code_block("a\u{202E}b\tc"), "```\na⟨U+202E⟩b c\n```");
     }
 
     #[test]
     fn names_in_prose_are_code_and_the_rest_is_literal() {
         assert_eq!(prose("Write `spec.owner` *now*"), "Write `spec.owner` \\*now\\*");
         assert_eq!(prose("`a` `b`"), "`a` `b`");
+        assert_eq!(prose("an odd ` one, `` and ` a `"), "an odd \\` one\\, \\`\\` and \\` a \\`");
     }
 
     #[test]

@@ -336,7 +336,7 @@ mod tests {
         };
         assert_eq!(
             refusal.to_markdown(),
-            "You may not\\: `access.guests` \\[a\\]\\(https\\:\\/\\/evil\\.example\\) `b` \
+            "You may not\\: `access.guests` \\[a\\]\\(https\\:\\/\\/evil\\.example\\) \\`b \
              Ask `group:default/platform`\\."
         );
         assert_eq!(

@@ -38,7 +38,7 @@ const BROKEN: &[(&str, &str, Told)] = &[
     ("type: entity", "type: entty", (5, 11, "choice", "Did you mean `entity`?")),
     ("type: entity", "type: choice", (5, 11, "argument", "choices: [one, two]")),
     ("type: entity", "typ: entity", (5, 5, "unknown-key", "Did you mean `type`?")),
-    ("type: entity", "required: maybe", (5, 15, "type", "true or false")),
+    ("type: entity", "required: maybe", (5, 15, "type", "`true` or `false`")),
     ("type: entity", "type: number\n    default: channel", (6, 14, "argument", "type: entity")),
     ("(?<service>", "(?<servce>", (7, 5, "phrase", "There are service")),
     ("(?<service>.+)", "(?<service>.+", (7, 5, "phrase", "regular expression")),

@@ -152,8 +152,10 @@ async fn of_two_reports_at_the_same_time_the_later_observation_holds() {
     let older = [coverage("s0", 1, early)];
     let waiting = reporting.push(&older);
     tokio::pin!(waiting);
-    assert!(futures_util::poll!(&mut waiting).is_pending());
-    blocked(reporting.db()).await;
+    tokio::select! {
+        told = &mut waiting => panic!("it did not wait: {told:?}"),
+        () = blocked(reporting.db()) => {}
+    }
     let fact = Fact { observed_at: late, ..fact("s0", 2, late) };
     store::keep(&mut tx, &[fact], revision + 1).await.unwrap();
     store::set_revision(&mut tx, revision + 1).await.unwrap();

@@ -188,8 +188,11 @@ fn check(command: &Command, answer: &Value, path: &str, hostile: &str) {
     let at = format!("{} {path} {hostile:?}\n{markdown}", command.name);
     assert_eq!(attacked.shape, harmless.shape, "{at}");
     let times = harmless.text.matches(HARMLESS).count();
+    // A block of code has lines; what stands between backticks may be code.
+    let plain = |text: &str| text.replace('\n', " ").replace('`', "");
+    let (shown, expected) = (plain(&attacked.text), plain(&literally(hostile)));
     // Where the answer already has the same characters they count too.
-    assert!(attacked.text.matches(&literally(hostile)).count() >= times, "{at}");
+    assert!(shown.matches(&expected).count() >= times, "{at}");
     assert!(!markdown.chars().any(|it| it != '\n' && it.is_control()), "{at}");
 }
 
