@@ -12,6 +12,7 @@
 pub mod exemption;
 pub mod expression;
 pub mod file;
+pub mod formats;
 pub mod judge;
 pub mod level;
 

@@ -41,6 +41,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Facts,
     },
+    /// Scorecards of other products, in and out
+    Score {
+        #[command(subcommand)]
+        command: Score,
+    },
     /// Who is who: accounts of chats, and the Users of the catalog
     Access {
         #[command(subcommand)]
@@ -203,6 +208,38 @@ pub enum Facts {
         entity: String,
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScorecardFormat {
+    Port,
+    Cortex,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Score {
+    /// Make scorecard files of those of another product, and tell what they leave out
+    Import {
+        #[arg(long, value_enum)]
+        from: ScorecardFormat,
+        /// Port's JSON, Cortex's YAML
+        file: PathBuf,
+        /// Where to write them, such as portal/scorecards; without it they are printed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Print a scorecard as another product takes it, and tell what that leaves out
+    Export {
+        #[arg(long, value_enum)]
+        to: ScorecardFormat,
+        /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+        /// The name of one of the portal's, or a file
+        scorecard: String,
     },
 }
 

@@ -18,6 +18,7 @@ pub mod logs;
 pub mod prompt;
 pub mod render;
 pub mod running;
+pub mod score_formats;
 pub mod serve;
 pub mod setup;
 
@@ -64,9 +65,27 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve::run(&config, install, serve).await,
         Command::Discord { command } => discord::run(&config, command).await,
         Command::Facts { command } => facts::run(&config, install, command).await,
+        Command::Score { command } => score(&config, command),
         Command::Access { command } => access::run(&config, install, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }
+}
+
+fn score(config: &Config, command: arguments::Score) -> anyhow::Result<ExitCode> {
+    match command {
+        arguments::Score::Import { from, file, out, format } => {
+            score_formats::import(from, &file, out.as_deref(), format)
+        }
+        arguments::Score::Export { to, portal, scorecard } => {
+            score_formats::export(config, to, portal.as_deref(), &scorecard)
+        }
+    }
+}
+
+/// Says `text` about what is on standard output.
+fn say(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// One message on standard error: what was tried, why it failed, the next step.

@@ -80,7 +80,13 @@ async fn the_scorecard_that_the_readme_adds_scores_a_service() {
 #[test]
 fn every_call_of_idp_that_a_document_shows_can_be_made() {
     let mut calls = 0;
-    for page in ["README.md", "deploy/README.md", "docs/facts.md", "docs/settings.md"] {
+    for page in [
+        "README.md",
+        "deploy/README.md",
+        "docs/facts.md",
+        "docs/scorecard-imports.md",
+        "docs/settings.md",
+    ] {
         let text = fs::read_to_string(page).unwrap();
         for line in code_blocks(&text, "sh").iter().flat_map(|it| it.lines()) {
             let call = line.split('#').next().unwrap().replace("cargo run --release --", "idp");
@@ -226,6 +232,7 @@ fn every_file_that_a_document_links_to_is_there() {
         "deploy/README.md",
         "docs/commands.md",
         "docs/facts.md",
+        "docs/scorecard-imports.md",
         "docs/settings.md",
     ] {
         let text = fs::read_to_string(page).unwrap();

@@ -69,6 +69,7 @@ mod recent_answers;
 mod scale;
 mod schedules;
 mod score;
+mod scorecard_imports;
 mod selects;
 mod serve;
 mod shortcut;
