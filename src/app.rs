@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use crate::catalog::{Catalog, Snapshot};
 use crate::commands::asked::AskedLately;
 use crate::commands::completion::{self, Completions};
 use crate::commands::flow::{self, Means};
-use crate::commands::parse::{begun, parse};
+use crate::commands::parse::{begun, named, parse};
 use crate::commands::recent::{Key, Recent, Shown};
 use crate::commands::resolve::Question;
 use crate::commands::unanswered::Unanswered;
@@ -36,8 +36,9 @@ use crate::pictures::Drawing;
 use crate::portal::Settings;
 use crate::postgres::Db;
 use crate::scorecards::ScorecardSet;
+use crate::usage::{self, ANSWER, FAULT, NOTHING, Usage, Use};
 
-/// How often what was asked is written down.
+/// How often what was asked is written down, and how often.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything a question may need. Only `catalog` and `commands` are needed for lookups.
@@ -57,12 +58,17 @@ pub struct App {
     pub unanswered: Unanswered,
     /// What was asked, and is not written down yet.
     pub asked: AskedLately,
+    /// How often what was asked, as far as it is not written down yet.
+    pub usage: Usage,
     recent: Recent,
 }
 
 /// What a question is about, as it stood when it was heard.
 struct Heard {
     way: Way,
+    at: DateTime<Utc>,
+    /// The same moment, by which it is told how long an answer takes.
+    since: Instant,
     snapshot: Arc<Snapshot>,
     commands: Arc<CommandSet>,
     settings: Arc<Settings>,
@@ -71,13 +77,30 @@ struct Heard {
 }
 
 impl Heard {
-    fn question<'a>(&'a self, invocation: &'a Invocation) -> Result<Question<'a>> {
+    /// `command` takes the name of the one that is meant, be it answered or not.
+    fn question<'a>(
+        &'a self,
+        invocation: &'a Invocation,
+        command: &mut &'a str,
+    ) -> Result<Question<'a>> {
         let Heard { snapshot, commands, .. } = self;
         let call = parse(commands, snapshot, &invocation.text);
+        let meant =
+            || named(commands, &invocation.text).map_or("", |command| command.name.as_str());
+        *command = call.as_ref().map_or_else(|_| meant(), |call| call.command.name.as_str());
         // Who may not ask learns nothing from words that were not understood, either.
         let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
         let permit = self.permit(verb)?;
         Ok(Question::of(permit, call?, commands, snapshot, &invocation.address)?)
+    }
+
+    /// As [`Heard::question`], of a form.
+    fn form<'a>(&'a self, click: &Click, command: &mut &'a str) -> Result<Option<Form>> {
+        let call = begun(&self.commands, &click.words);
+        *command = call.as_ref().map_or("", |call| call.command.name.as_str());
+        let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
+        let permit = self.permit(verb)?;
+        Ok(form::form(permit, &self.commands, &self.snapshot, &call?))
     }
 
     fn permit(&self, verb: Verb) -> std::result::Result<Permit<'_>, Refusal> {
@@ -105,48 +128,76 @@ impl App {
             http,
             unanswered: Unanswered::default(),
             asked: AskedLately::default(),
+            usage: Usage::default(),
             recent: Recent::default(),
         }
     }
 
     /// Door one, for what came in by `way`. Never fails: what went wrong is said too.
     pub async fn answer(&self, way: Way, invocation: Invocation) -> Reply {
-        let now = now();
         let heard = self.heard(way, &invocation.speaker);
+        let (answered, command) = self.answered(&heard, &invocation).await;
+        self.note(&heard, command, how(&answered));
+        self.said(&heard, &invocation, answered)
+    }
+
+    /// [`App::answer`] to what was answered before, when the answer could not be shown: it is counted once.
+    pub async fn answer_again(&self, way: Way, invocation: Invocation) -> Reply {
+        let heard = self.heard(way, &invocation.speaker);
+        let (answered, _) = self.answered(&heard, &invocation).await;
+        self.said(&heard, &invocation, answered)
+    }
+
+    /// The answer, and the name of the command that is meant.
+    async fn answered<'a>(
+        &self,
+        heard: &'a Heard,
+        invocation: &'a Invocation,
+    ) -> (Result<Reply>, &'a str) {
+        let mut command = "";
         let answered = isolated(async {
-            let question = heard.question(&invocation)?;
-            self.reply(&heard, &question, now).await
+            let question = heard.question(invocation, &mut command)?;
+            self.reply(heard, &question).await
         });
         let answered = answered.await;
-        self.said(&invocation, answered, now)
+        (answered, command)
+    }
+
+    /// What is said to `speaker`, who came in by `way`, where nothing can be asked because of `error`.
+    pub fn refuse(&self, way: Way, speaker: &Speaker, error: Error) -> Reply {
+        let refused = Err(error);
+        self.note(&self.heard(way, speaker), "", how(&refused));
+        refused.unwrap_or_else(Error::into_reply)
     }
 
     /// Door one for a platform's commands: what [`App::answer`] says, as `show` makes it.
     ///
     /// `show` must depend on nothing but the reply: what was shown lately is shown again.
     pub async fn answer_shown(&self, invocation: Invocation, show: fn(&Reply) -> Bytes) -> Shown {
-        let now = now();
         let heard = self.heard(Way::Command, &invocation.speaker);
         let recent = self.recent.of(&heard.snapshot, &heard.commands);
-        let is_live = self.catalog.age_s(now).is_none();
-        let mut key = None;
+        let is_live = self.catalog.age_s(heard.at).is_none();
+        let (mut key, mut command) = (None, "");
         let answered = isolated(async {
-            let question = heard.question(&invocation)?;
+            let question = heard.question(&invocation, &mut command)?;
             key = Key::of(&question, invocation.speaker.platform).filter(|_| is_live);
             if let Some(shown) = key.as_ref().and_then(|key| recent.find(key)) {
-                self.asked.note(&question, heard.way, now);
+                self.asked.note(&question, heard.way, heard.at);
                 return Ok(Err(shown));
             }
-            self.reply(&heard, &question, now).await.map(Ok)
+            self.reply(&heard, &question).await.map(Ok)
         });
-        let reply = match answered.await {
+        let answered = match answered.await {
             Ok(Err(shown)) => {
                 count("answer");
+                self.note(&heard, command, ANSWER);
                 return shown;
             }
-            Ok(Ok(reply)) => self.said(&invocation, Ok(reply), now),
-            Err(error) => self.said(&invocation, Err(error), now),
+            Ok(Ok(reply)) => Ok(reply),
+            Err(error) => Err(error),
         };
+        let outcome = how(&answered);
+        let reply = self.said(&heard, &invocation, answered);
         let message = show(&reply);
         let is_kept = reply.refusal.is_none() && reply.age_s.is_none();
         let drawing = Drawing::of(&reply.answer).map(Arc::new);
@@ -154,20 +205,26 @@ impl App {
         if let Some(key) = key.filter(|_| is_kept) {
             recent.keep(key, shown.clone());
         }
+        self.note(&heard, command, outcome);
         shown
     }
 
     /// Door two: the form of the command that the clicked words begin, with what they give of it; `None` where
-    /// there is nothing to ask.
+    /// there is nothing to ask, and the words are to be answered.
     ///
     /// # Errors
     /// Words that begin with no command; a person who may not ask it.
     pub fn form(&self, click: &Click) -> Result<Option<Form>> {
         let heard = self.heard(Way::Form, &click.speaker);
-        let call = begun(&heard.commands, &click.words);
-        let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
-        let permit = heard.permit(verb)?;
-        Ok(form::form(permit, &heard.commands, &heard.snapshot, &call?))
+        let mut command = "";
+        let form = heard.form(click, &mut command);
+        match &form {
+            Ok(Some(_)) => self.note(&heard, command, ANSWER),
+            // What answers it is counted.
+            Ok(None) => {}
+            Err(error) => self.note(&heard, command, why(error)),
+        }
+        form
     }
 
     /// The words that the form of `command` says, filled in with names of fields and their values.
@@ -188,8 +245,12 @@ impl App {
     /// Nothing for who may not ask: a list has no room for a refusal, which they hear when they send the form.
     pub fn suggestions(&self, query: &Query) -> Vec<Suggestion> {
         let heard = self.heard(Way::Typing, &query.speaker);
+        let command =
+            heard.commands.find(&query.command).map_or("", |command| command.name.as_str());
         let suggest = |permit| completion::suggest(permit, &heard.commands, &heard.snapshot, query);
-        heard.permit(Verb::Read).map(suggest).unwrap_or_default()
+        let suggestions = heard.permit(Verb::Read).map(suggest);
+        self.note_shown(&heard, command, suggestions.as_ref().map(|it| !it.is_empty()));
+        suggestions.unwrap_or_default()
     }
 
     /// Door three for a prompt: what fits the word at the end of `typed`.
@@ -197,7 +258,9 @@ impl App {
         let heard = self.heard(Way::Typing, speaker);
         let complete =
             |permit| completion::complete(permit, &heard.commands, &heard.snapshot, typed);
-        heard.permit(Verb::Read).map(complete).unwrap_or_default()
+        let completions = heard.permit(Verb::Read).map(complete);
+        self.note_shown(&heard, "", completions.as_ref().map(|it| !it.words.is_empty()));
+        completions.unwrap_or_default()
     }
 
     /// What questions are answered from.
@@ -212,19 +275,15 @@ impl App {
     }
 
     fn heard(&self, way: Way, speaker: &Speaker) -> Heard {
+        let (at, since) = (now(), Instant::now());
         let snapshot = self.snapshot();
         let person = Person::of(speaker, &self.links, &snapshot);
         let (commands, settings) = (self.commands.load_full(), self.settings.load_full());
         let scorecards = self.scorecards.load_full();
-        Heard { way, snapshot, commands, settings, scorecards, person }
+        Heard { way, at, since, snapshot, commands, settings, scorecards, person }
     }
 
-    async fn reply(
-        &self,
-        heard: &Heard,
-        question: &Question<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Reply> {
+    async fn reply(&self, heard: &Heard, question: &Question<'_>) -> Result<Reply> {
         let db = self.db.load_full();
         let db = (*db).as_ref().map(|db| &db.pool);
         let settings = &heard.settings;
@@ -237,38 +296,55 @@ impl App {
             scorecards: &heard.scorecards,
             profiles: self.profiles.get().map(Arc::as_ref),
             secrets: &settings.secrets,
-            now,
+            now: heard.at,
         };
         let answer = flow::look_up(question, &means).await?;
-        self.asked.note(question, heard.way, now);
+        self.asked.note(question, heard.way, heard.at);
         reply::say(question, answer)
     }
 
-    /// What `answered` says, be it a no; counted, and with its age where it is not live.
-    fn said(&self, invocation: &Invocation, answered: Result<Reply>, now: DateTime<Utc>) -> Reply {
+    /// What `answered` says, be it a no; counted for who watches the process, and with its age where it is not live.
+    fn said(&self, heard: &Heard, invocation: &Invocation, answered: Result<Reply>) -> Reply {
         let reply = answered.unwrap_or_else(Error::into_reply);
         count(reply.refusal.as_ref().map_or("answer", |refused| outcome(&refused.code)));
         if let Some(refused) = &reply.refusal {
-            self.unanswered.note(invocation, refused, now);
+            self.unanswered.note(invocation, refused, heard.at);
         }
-        reply::aged(reply, self.catalog.age_s(now), now)
+        reply::aged(reply, self.catalog.age_s(heard.at), heard.at)
     }
 
-    /// Writes down what was asked, in vain or lately, now and then and once more at the end, until `stop`.
-    pub async fn record_questions(&self, stop: CancellationToken) {
-        loop {
-            let is_last =
-                stop.run_until_cancelled(tokio::time::sleep(RECORD_EVERY)).await.is_none();
-            if let Some(db) = &*self.db.load_full() {
-                let in_vain = flow::record_unanswered(&db.pool, &self.unanswered).await;
-                let lately = flow::record_asked(&db.pool, &self.asked).await;
-                for error in [in_vain, lately].into_iter().filter_map(std::result::Result::err) {
-                    tracing::warn!(error = format!("{error:#}"), "could not record questions");
-                }
-            }
-            if is_last {
-                return;
-            }
+    /// Counts what was asked, and how it went.
+    fn note(&self, heard: &Heard, command: &str, outcome: &'static str) {
+        let Heard { way, person, .. } = heard;
+        let (took, day) = (heard.since.elapsed(), heard.at.date_naive());
+        self.usage.note(&Use { person, way: *way, command, outcome, took, day });
+    }
+
+    /// Counts what is shown to who does not wait for it: whether there `is` anything.
+    fn note_shown(&self, heard: &Heard, command: &str, is: std::result::Result<bool, &Refusal>) {
+        let outcome = match is {
+            Ok(true) => ANSWER,
+            Ok(false) => NOTHING,
+            Err(refusal) => refusal.code(),
+        };
+        self.note(heard, command, outcome);
+    }
+
+    /// Writes down what was asked, in vain or lately, and how often, now and then until `stop`.
+    pub async fn keep_recording(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(RECORD_EVERY)).await.is_some() {
+            self.record().await;
+        }
+    }
+
+    /// Writes down what was asked since, as far as there is a database; what it does not take is kept.
+    pub async fn record(&self) {
+        let Some(db) = &*self.db.load_full() else { return };
+        let in_vain = flow::record_unanswered(&db.pool, &self.unanswered).await;
+        let lately = flow::record_asked(&db.pool, &self.asked).await;
+        let usage = usage::flow::record(&db.pool, &self.usage).await;
+        for error in [in_vain, lately, usage].into_iter().filter_map(std::result::Result::err) {
+            tracing::warn!(error = format!("{error:#}"), "could not record what was asked");
         }
     }
 }
@@ -287,6 +363,19 @@ fn outcome(code: &str) -> &'static str {
     match code {
         "unavailable" => "unavailable",
         _ => "refusal",
+    }
+}
+
+/// How it went, in a word that is counted.
+fn how(answered: &Result<Reply>) -> &'static str {
+    answered.as_ref().map_or_else(why, |_| ANSWER)
+}
+
+/// Why it was not answered, in a word that is counted.
+fn why(error: &Error) -> &'static str {
+    match error {
+        Error::Refusal(refusal) => refusal.code(),
+        Error::Fault(_) => FAULT,
     }
 }
 

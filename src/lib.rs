@@ -17,6 +17,7 @@
 //! | [`access`]       | who is who                                                       |
 //! | [`scorecards`]   | what is expected of entities, and how far each has come          |
 //! | [`pictures`]     | what answers show besides words, drawn                           |
+//! | [`usage`]        | how idp is used, counted; whether it helps, said                 |
 //! | [`jobs`]         | when work falls due                                              |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
@@ -41,4 +42,5 @@ pub mod portal;
 pub mod postgres;
 pub mod scorecards;
 pub mod terminal;
+pub mod usage;
 pub mod web;

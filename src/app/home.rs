@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{App, Heard, count, isolated, now, outcome};
+use super::{App, Heard, count, how, isolated, outcome};
 use crate::access::{Object, Verb};
 use crate::catalog::EntityRef;
 use crate::catalog::snapshot::Filter;
@@ -12,7 +12,7 @@ use crate::commands::parse::quoted;
 use crate::commands::resolve::{unread, words};
 use crate::commands::{flow, reply};
 use crate::conversation::{Reply, Speaker, Untrusted, Way, button, form_button};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::scorecards::exemption::{self, Exemption};
 
 /// The most teams of one person that are listed with what they own.
@@ -27,34 +27,23 @@ const FORMS_MAX: usize = 20;
 impl App {
     /// What the Home of `speaker` shows. Never fails: what went wrong is said there.
     pub async fn home(&self, speaker: &Speaker) -> Reply {
-        let now = now();
         let heard = self.heard(Way::Home, speaker);
-        let shown = isolated(self.home_of(&heard, now)).await;
-        let shown = shown.unwrap_or_else(Error::into_reply);
+        let shown = isolated(self.home_of(&heard)).await;
+        self.note(&heard, "", how(&shown));
+        let shown = shown.unwrap_or_else(|error| heard.greeting_with(error.into_reply()));
         count(shown.refusal.as_ref().map_or("answer", |refused| outcome(&refused.code)));
-        reply::aged(shown, self.catalog.age_s(now), now)
+        reply::aged(shown, self.catalog.age_s(heard.at), heard.at)
     }
 
-    async fn home_of(&self, heard: &Heard, now: DateTime<Utc>) -> Result<Reply> {
-        let greeting = heard.greeting();
-        if let Err(refusal) = heard.permit(Verb::Read) {
-            let refused = refusal.to_reply();
-            return Ok(Reply {
-                markdown: format!("{greeting}\n\n{}", refused.markdown),
-                ..refused
-            });
-        }
+    async fn home_of(&self, heard: &Heard) -> Result<Reply> {
+        heard.permit(Verb::Read)?;
         if let Some(why) = heard.snapshot.why_unread() {
-            let refused = unread(why).to_reply();
-            return Ok(Reply {
-                markdown: format!("{greeting}\n\n{}", refused.markdown),
-                ..refused
-            });
+            return Err(unread(why).into());
         }
-        let mut parts = vec![greeting];
+        let mut parts = vec![heard.greeting()];
         parts.extend(heard.services());
         parts.extend(self.requests(heard).await);
-        let asked = self.asked_lately(&heard.person.speaker, now).await;
+        let asked = self.asked_lately(&heard.person.speaker, heard.at).await;
         if !asked.is_empty() {
             let again: Vec<String> = asked.iter().map(|it| button(it, it)).collect();
             parts.push(format!("### You asked lately\n\n{}", again.join(" ")));
@@ -129,6 +118,11 @@ impl Heard {
         let approvers = exemption::approvers(&self.scorecards, &exemption.scorecard);
         let object = Object::Entity { owners: approvers.unwrap_or_default() };
         self.settings.access.authorize(&self.person, self.way, Verb::Excuse, object).is_ok()
+    }
+
+    /// The greeting above what is said instead of the rest.
+    fn greeting_with(&self, refused: Reply) -> Reply {
+        Reply { markdown: format!("{}\n\n{}", self.greeting(), refused.markdown), ..refused }
     }
 
     /// Who they are known as, or how to say it.

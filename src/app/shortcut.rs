@@ -1,8 +1,6 @@
 //! The door of who points at a message: who owns what it names?
 
-use chrono::{DateTime, Utc};
-
-use super::{App, Heard, isolated, now};
+use super::{App, Heard, how, isolated};
 use crate::access::Verb;
 use crate::catalog::Entity;
 use crate::commands::mentioned::{Mentioned, mentioned};
@@ -23,21 +21,16 @@ impl App {
     /// Who owns what the message names: the answer where that is one thing, a button for each where it is several,
     /// the channel's own where it is nothing, marked as such. Never fails, and is for whoever asked alone.
     pub async fn answer_about(&self, pointing: Pointing) -> Reply {
-        let now = now();
         let heard = self.heard(Way::Shortcut, &pointing.speaker);
-        let answered = isolated(self.owner_of_named(&heard, &pointing, now)).await;
+        let answered = isolated(self.owner_of_named(&heard, &pointing)).await;
+        self.note(&heard, OWNER, how(&answered));
         let Pointing { speaker, address, .. } = pointing;
         // What a message says is nobody's question: nothing of it is written down.
         let asked = Invocation { speaker, address, text: String::new() };
-        Reply { audience: Audience::Asker, ..self.said(&asked, answered, now) }
+        Reply { audience: Audience::Asker, ..self.said(&heard, &asked, answered) }
     }
 
-    async fn owner_of_named(
-        &self,
-        heard: &Heard,
-        pointing: &Pointing,
-        now: DateTime<Utc>,
-    ) -> Result<Reply> {
+    async fn owner_of_named(&self, heard: &Heard, pointing: &Pointing) -> Result<Reply> {
         heard.permit(Verb::Read)?;
         if let Some(why) = heard.snapshot.why_unread() {
             return Err(unread(why).into());
@@ -48,10 +41,10 @@ impl App {
         match named[..] {
             [one] => {
                 let text = heard.owner_words(one);
-                self.owner(heard, pointing, text, now).await
+                self.owner(heard, pointing, text).await
             }
             [] if heard.is_of_channel(pointing) => {
-                let mut reply = self.owner(heard, pointing, OWNER.into(), now).await?;
+                let mut reply = self.owner(heard, pointing, OWNER.into()).await?;
                 let offers: Vec<String> = offers.iter().map(|it| button(it, it)).collect();
                 let mark = "This message has no whole name that the catalog knows.";
                 reply.markdown = format!("{mark} {}\n\n{}", reply.markdown, offers.join(" "));
@@ -62,16 +55,10 @@ impl App {
         }
     }
 
-    async fn owner(
-        &self,
-        heard: &Heard,
-        pointing: &Pointing,
-        text: String,
-        now: DateTime<Utc>,
-    ) -> Result<Reply> {
+    async fn owner(&self, heard: &Heard, pointing: &Pointing, text: String) -> Result<Reply> {
         let Pointing { speaker, address, .. } = pointing.clone();
         let invocation = Invocation { speaker, address, text };
-        self.reply(heard, &heard.question(&invocation)?, now).await
+        self.reply(heard, &heard.question(&invocation, &mut "")?).await
     }
 }
 

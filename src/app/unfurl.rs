@@ -21,14 +21,19 @@ impl App {
     /// given; each once, at most five. Nothing for who may not ask.
     pub fn cards(&self, speaker: &Speaker, addresses: &[String]) -> Vec<(String, Reply)> {
         let heard = self.heard(Way::Unfurl, speaker);
-        if heard.permit(Verb::Read).is_err() {
-            return Vec::new();
-        }
+        let cards = heard.permit(Verb::Read).map(|_| heard.cards(addresses));
+        self.note_shown(&heard, "", cards.as_ref().map(|cards| !cards.is_empty()));
+        cards.unwrap_or_default()
+    }
+}
+
+impl Heard {
+    fn cards(&self, addresses: &[String]) -> Vec<(String, Reply)> {
         let mut cards: Vec<(String, Reply)> = Vec::new();
         for address in addresses {
             let is_known = cards.iter().any(|(it, _)| it == address);
-            let found = if is_known { Vec::new() } else { heard.at(address) };
-            if let Some(card) = heard.card(&found) {
+            let found = if is_known { Vec::new() } else { self.at(address) };
+            if let Some(card) = self.card(&found) {
                 cards.push((address.clone(), Reply::markdown(card)));
             }
             if cards.len() == CARDS_MAX {
@@ -37,9 +42,7 @@ impl App {
         }
         cards
     }
-}
 
-impl Heard {
     /// What the page at `address` is about.
     fn at(&self, address: &str) -> Vec<&Entity> {
         let catalog = self.settings.catalog_url.as_deref();

@@ -228,6 +228,13 @@ pub fn begun<'a>(commands: &'a CommandSet, text: &str) -> Result<Call<'a>, Refus
     fill(command, &words[1..], Fit::Begun)
 }
 
+/// The command whose name `text` begins with, whatever follows it.
+pub fn named<'a>(commands: &'a CommandSet, text: &str) -> Option<&'a Command> {
+    let text = clean(text);
+    let words = split(&text);
+    commands.find(&words.first()?.text.to_lowercase())
+}
+
 /// What becomes of more words than a command takes, and of fewer.
 #[derive(Clone, Copy, PartialEq)]
 enum Fit {

@@ -217,7 +217,7 @@ impl Running {
         let running = self.clone();
         self.tasks.spawn(async move { running.keep_catalog().await });
         let (app, stop) = (self.app.clone(), self.stop.clone());
-        self.tasks.spawn(async move { app.record_questions(stop).await });
+        self.tasks.spawn(async move { app.keep_recording(stop).await });
         self.tasks.spawn(health::keep_metrics(self.stop.clone()));
         let (changes, mut changed) = mpsc::channel(1);
         self.tasks.spawn(watch::watch(self.portal.clone(), changes, self.stop.clone()));
@@ -400,6 +400,7 @@ impl Running {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.app.record().await;
         match self.db() {
             Some(db) => db.close().await,
             None => Ok(()),

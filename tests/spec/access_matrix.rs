@@ -23,7 +23,7 @@ use crate::world::{TEAM, World, gets, interaction};
 
 /// Somebody, by what the catalog and the links say of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
+pub enum Who {
     Stranger,
     /// Linked to a User whom the catalog has no more.
     Gone,
@@ -39,7 +39,7 @@ const EVERYBODY: [Who; 6] =
 
 impl Who {
     /// Whom their accounts are linked to.
-    fn user(self) -> Option<&'static str> {
+    pub fn user(self) -> Option<&'static str> {
         match self {
             Who::Stranger => None,
             Who::Gone => Some("user:default/left-long-ago"),
@@ -50,18 +50,18 @@ impl Who {
         }
     }
 
-    fn slack(self) -> String {
+    pub fn slack(self) -> String {
         format!("U0WHO{}", self as u8)
     }
 
-    fn discord(self) -> String {
+    pub fn discord(self) -> String {
         format!("40000000000000010{}", self as u8)
     }
 }
 
 /// A way in, as people use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Door {
+pub enum Door {
     SlackCommand,
     SlackSocketCommand,
     SlackMention,
@@ -89,7 +89,7 @@ enum Door {
     Http,
 }
 
-const DOORS: [Door; 25] = [
+pub const DOORS: [Door; 25] = [
     Door::SlackCommand,
     Door::SlackSocketCommand,
     Door::SlackMention,
@@ -119,7 +119,7 @@ const DOORS: [Door; 25] = [
 
 impl Door {
     /// What policies call it; `None` where nobody is told anything.
-    fn way(self) -> Option<(Platform, Way)> {
+    pub fn way(self) -> Option<(Platform, Way)> {
         use Platform::{Discord, Slack, Terminal};
         match self {
             Door::SlackCommand | Door::SlackSocketCommand => Some((Slack, Way::Command)),
@@ -165,7 +165,7 @@ fn may(who: Who, door: Door, terms: &Terms) -> bool {
 
 /// What somebody saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Seen {
+pub enum Seen {
     /// What the catalog knows, or a form or suggestions out of it.
     Answer,
     /// A refusal that says what refused.
@@ -177,7 +177,7 @@ enum Seen {
 }
 
 /// The portal of the table: Acme, with accounts of everybody on both platforms.
-async fn world() -> World {
+pub async fn world() -> World {
     let world = World::new().await;
     let mut links = LinkSet { revision: 1, ..LinkSet::default() };
     for who in EVERYBODY {
@@ -202,19 +202,19 @@ async fn world() -> World {
     world
 }
 
-fn set(world: &World, authority: Authority) {
+pub fn set(world: &World, authority: Authority) {
     let mut settings = (**world.app.settings.load()).clone();
     settings.access = authority;
     world.app.settings.store(Arc::new(settings));
 }
 
-fn terms(strangers: Reach, guests: Reach) -> Terms {
+pub fn terms(strangers: Reach, guests: Reach) -> Terms {
     let admins = vec![EntityRef::new("group", "default", "platform")];
     Terms { strangers, guests, admins, link_by_email: false }
 }
 
 /// What `who` sees who asks by `door`: about a service, or, with `whoami`, about themselves.
-async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
+pub async fn sees(world: &World, who: Who, door: Door, whoami: bool) -> Seen {
     let words = if whoami { "whoami" } else { "owner payment-api" };
     let (slack, discord, number) = (who.slack(), who.discord(), world.number());
     let of_slack = |mut payload: Value| {

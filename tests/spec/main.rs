@@ -82,5 +82,6 @@ mod slack_signature;
 mod slack_socket;
 mod tenants;
 mod unfurl;
+mod usage;
 mod waiting;
 mod world;

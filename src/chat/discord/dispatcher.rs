@@ -153,7 +153,7 @@ impl Dispatcher {
                     let asked = Invocation { speaker, address, text };
                     self.answer_command(asked, id, token).await
                 }
-                Err(error) => Message::body(&error.into_reply()),
+                Err(error) => Message::body(&self.app.refuse(Way::Command, &speaker, error)),
             }),
             Wish::Typing { command, field, typed } => {
                 let query = Query { speaker, command, field, typed };
@@ -167,9 +167,12 @@ impl Dispatcher {
             Wish::Click { words, replaces } => self.take(id, clicked(words, false), replaces).await,
             Wish::Filled { command, values } => match self.words(&command, &values) {
                 Ok(words) => self.take(id, clicked(words, true), false).await,
-                Err(error) => Ok(Message::body(&error.into_reply())),
+                Err(error) => Ok(Message::body(&self.app.refuse(Way::Filled, &speaker, error))),
             },
-            Wish::Outdated => Ok(Message::body(&Refusal::Outdated.to_reply())),
+            Wish::Outdated => {
+                let outdated = Refusal::Outdated.into();
+                Ok(Message::body(&self.app.refuse(Way::Button, &speaker, outdated)))
+            }
             Wish::Pointed { texts } => {
                 let tenant = speaker.tenant.clone();
                 let pointing = Pointing { speaker, address, texts };
@@ -223,7 +226,7 @@ impl Dispatcher {
             return self.follow_up_answer(token, &message, drawing);
         };
         // What was shown cannot be posted: it is asked for again.
-        let reply = self.app.answer(Way::Command, invocation.clone()).await;
+        let reply = self.app.answer_again(Way::Command, invocation.clone()).await;
         let Invocation { speaker, address, .. } = invocation;
         let mut post = self.answer_to(speaker, address, id, token, reply);
         match self.worker.outbox.after_answer(&mut post.to, unsent, true) {

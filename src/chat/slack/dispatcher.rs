@@ -249,7 +249,7 @@ impl Dispatcher {
 
     /// What was shown cannot be posted: it is asked for again.
     async fn answer_anew(self: Arc<Self>, command: SlashCommand, post: Post) {
-        let reply = self.app.answer(Way::Command, command.invocation).await;
+        let reply = self.app.answer_again(Way::Command, command.invocation).await;
         let to = To { alone: reply.audience == Audience::Asker, ..post.to };
         self.worker.outbox.post(&self, Post { to, reply, ..post }, None).await;
     }
@@ -257,9 +257,10 @@ impl Dispatcher {
     /// Says to whoever clicked that nothing came of it.
     async fn tell_outdated(self: Arc<Self>, outdated: Outdated) {
         let Outdated { speaker, address, response_url } = outdated;
+        let reply = self.app.refuse(Way::Button, &speaker, Refusal::Outdated.into());
         let key = hex::encode(Sha256::digest(&response_url));
         let to = To { answer: Some(response_url), alone: true, ..to(speaker, &address) };
-        self.tell(post(address.tenant, key, to, Refusal::Outdated.to_reply())).await;
+        self.tell(post(address.tenant, key, to, reply)).await;
     }
 
     /// Opens the form, or says why not to whoever clicked.
@@ -343,7 +344,7 @@ impl Dispatcher {
         let Filled { speaker, address, command, values, .. } = filled.clone();
         match self.app.filled(&command, &values) {
             Ok(text) => self.app.answer(Way::Filled, Invocation { speaker, address, text }).await,
-            Err(error) => error.into_reply(),
+            Err(error) => self.app.refuse(Way::Filled, &speaker, error),
         }
     }
 
