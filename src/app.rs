@@ -295,6 +295,7 @@ impl App {
             links: &self.links,
             scorecards: &heard.scorecards,
             profiles: self.profiles.get().map(Arc::as_ref),
+            aliases: &settings.aliases,
             secrets: &settings.secrets,
             now: heard.at,
         };

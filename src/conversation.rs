@@ -213,6 +213,9 @@ pub struct Reply {
     pub age_s: Option<u64>,
     /// Set when the answer is a no.
     pub refusal: Option<Refused>,
+    /// The words that begin to say whether it helped; `None` where nobody is asked that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<String>,
 }
 
 /// A picture that an answer shows besides its words.

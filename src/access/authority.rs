@@ -101,10 +101,24 @@ pub enum Verb {
     Request,
     /// Decide that a rule does not count for a while.
     Excuse,
+    /// Say whether an answer helped.
+    Judge,
+    /// See how the bot is used, and what is said of its answers.
+    Observe,
+    /// Give things names by which people ask for them.
+    Name,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 4] = [Verb::Introduce, Verb::Read, Verb::Request, Verb::Excuse];
+    pub const ALL: [Verb; 7] = [
+        Verb::Introduce,
+        Verb::Read,
+        Verb::Request,
+        Verb::Excuse,
+        Verb::Judge,
+        Verb::Observe,
+        Verb::Name,
+    ];
 
     /// As policies write it.
     pub fn word(self) -> &'static str {
@@ -113,6 +127,9 @@ impl Verb {
             Verb::Read => "read",
             Verb::Request => "request",
             Verb::Excuse => "excuse",
+            Verb::Judge => "judge",
+            Verb::Observe => "observe",
+            Verb::Name => "name",
         }
     }
 }

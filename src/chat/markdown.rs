@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use crate::conversation::is_web_page;
+use super::layout::measure;
+use crate::conversation::{Reply, is_web_page};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
@@ -104,6 +105,52 @@ pub const CHOOSE: &str = "Choose…";
 
 /// The deepest list or quote that is told apart from the one around it.
 const INDENT_MAX: u8 = 8;
+
+/// What the button says that asks whether an answer helped.
+pub const HELPFUL: &str = "Helpful?";
+/// Buttons stand in rows of so many, where a platform has rows.
+const ROW_BUTTONS_MAX: usize = 5;
+/// Longer words no platform's button carries.
+const FEEDBACK_CHARACTERS_MAX: usize = 80;
+
+/// What `reply` says, and a button that asks whether it helped.
+///
+/// The button takes a free place in the last row of buttons, or a row of its own where nothing else can be clicked; it
+/// never makes an answer longer that has enough to click.
+pub fn of(reply: &Reply) -> Vec<Block> {
+    let mut blocks = read(&reply.markdown);
+    if let Some(words) = reply.feedback.as_ref().filter(|it| measure(it) <= FEEDBACK_CHARACTERS_MAX)
+    {
+        let (label, words) = (HELPFUL.to_string(), words.clone());
+        ask(&mut blocks, Button { label, words, opens: Opens::Form });
+    }
+    blocks
+}
+
+fn ask(blocks: &mut Vec<Block>, button: Button) {
+    let mut in_row = None;
+    let mut last = None;
+    for (place, block) in blocks.iter().enumerate() {
+        match block {
+            Block::Buttons(buttons) => {
+                in_row = Some((in_row.unwrap_or(0) + buttons.len()) % ROW_BUTTONS_MAX);
+                last = Some(place);
+            }
+            // A select takes a row, and none has room beside it.
+            Block::Select(_) => in_row = Some(0),
+            _ => {}
+        }
+    }
+    match (in_row, last) {
+        (None, _) => blocks.push(Block::Buttons(vec![button])),
+        (Some(1..), Some(last)) => {
+            if let Block::Buttons(buttons) = &mut blocks[last] {
+                buttons.push(button);
+            }
+        }
+        (Some(_), _) => {}
+    }
+}
 
 /// Reads `markdown`. Everything in it is shown in some way; nothing is an error.
 pub fn read(markdown: &str) -> Vec<Block> {

@@ -64,13 +64,13 @@ pub fn suggest(
     permit.assert_for(Verb::Read);
     let command = commands.find(&query.command);
     // A code is no name of the catalog.
-    let Some(command) = command.filter(|it| it.lookup.verb() == Verb::Read) else {
+    let Some(command) = command.filter(|it| it.lookup.verb() != Verb::Introduce) else {
         return Vec::new();
     };
     fitting(commands, snapshot, command, &query.field, query.typed.trim(), SUGGESTIONS_MAX)
 }
 
-/// All that the `field` of `command` takes; `None` where there is nothing, or too much to choose from at a glance.
+/// All that the `field` of `command` takes, for whoever has the `permit` to ask it; `None` where there is nothing, or too much to choose from at a glance.
 pub fn choices(
     permit: Permit<'_>,
     commands: &CommandSet,
@@ -78,7 +78,7 @@ pub fn choices(
     command: &Command,
     field: &str,
 ) -> Option<Vec<Suggestion>> {
-    permit.assert_for(Verb::Read);
+    permit.assert_for(command.lookup.verb());
     let all = fitting(commands, snapshot, command, field, "", SUGGESTIONS_MAX + 1);
     (1..=SUGGESTIONS_MAX).contains(&all.len()).then_some(all)
 }

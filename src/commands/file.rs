@@ -129,7 +129,10 @@ impl Lookup {
                 | BuiltIn::Exempt
                 | BuiltIn::Exemptions
                 | BuiltIn::Whoami
-                | BuiltIn::Link,
+                | BuiltIn::Link
+                | BuiltIn::Adoption
+                | BuiltIn::Feedback
+                | BuiltIn::Alias,
             ) => false,
             Lookup::BuiltIn(_) => true,
             Lookup::Sql(_) | Lookup::Http(_) => false,
@@ -140,6 +143,9 @@ impl Lookup {
     pub fn verb(&self) -> Verb {
         match self {
             Lookup::BuiltIn(BuiltIn::Whoami | BuiltIn::Link) => Verb::Introduce,
+            Lookup::BuiltIn(BuiltIn::Feedback) => Verb::Judge,
+            Lookup::BuiltIn(BuiltIn::Adoption) => Verb::Observe,
+            Lookup::BuiltIn(BuiltIn::Alias) => Verb::Name,
             Lookup::BuiltIn(_) | Lookup::Sql(_) | Lookup::Http(_) => Verb::Read,
         }
     }

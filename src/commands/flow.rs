@@ -14,11 +14,12 @@ use tokio::time::timeout;
 
 use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
 use super::file::{HttpLookup, Lookup, SqlLookup};
+use super::lookups::adoption::{self, View};
 use super::lookups::link::{self, Wish};
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
-    BuiltIn, PAGE_ROWS, dependents, exempt, facts, find, graph, help, history, owner, path,
-    problems, score, show,
+    BuiltIn, PAGE_ROWS, alias, dependents, exempt, facts, feedback, find, graph, help, history,
+    offset, owner, path, problems, score, show,
 };
 use super::resolve::Question;
 use super::store;
@@ -26,7 +27,7 @@ use super::unanswered::{Asked, Unanswered};
 use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
-use crate::catalog;
+use crate::catalog::{self, EntityRef};
 use crate::config::SecretReference;
 use crate::conversation::{Platform, Speaker, Way};
 use crate::error::{Error, Refusal, Result};
@@ -35,6 +36,8 @@ use crate::integrations::http::Client;
 use crate::postgres::{self, is_outage};
 use crate::scorecards::exemption::{self, Exemption, State};
 use crate::scorecards::{Scorecard, ScorecardSet};
+use crate::usage;
+use crate::usage::report::Period;
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +45,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROWS_MAX: usize = 200;
 /// The most bytes of a service's answer.
 const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
+
+/// How answers call what is counted of what people ask, and what is said of answers.
+const USAGE: &str = "How the bot is used";
+const FEEDBACK: &str = "What is said of answers";
+const ALIASES: &str = "What people call things";
 
 /// How answers call what links are kept in.
 const LINKS: &str = "Who is linked to whom";
@@ -61,6 +69,8 @@ pub struct Means<'a> {
     pub scorecards: &'a ScorecardSet,
     /// Who can ask Slack about an account; `None` while it is not connected.
     pub profiles: Option<&'a dyn Profiles>,
+    /// Aliases that the settings have.
+    pub aliases: &'a BTreeMap<String, EntityRef>,
     /// Of `http:` lookups, by the name that command files use.
     pub secrets: &'a BTreeMap<String, SecretReference>,
     pub now: DateTime<Utc>,
@@ -89,6 +99,9 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::Score) => ask_score(question, means).await,
         Lookup::BuiltIn(BuiltIn::Exempt) => ask_exempt(question, means).await,
         Lookup::BuiltIn(BuiltIn::Exemptions) => ask_exemptions(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Adoption) => ask_adoption(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Feedback) => say_feedback(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Alias) => add_alias(question, means).await,
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
     }
@@ -139,6 +152,41 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
             Err(code::overheard().into())
         }
     }
+}
+
+async fn ask_adoption(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let db = means.db.ok_or_else(|| no_database(USAGE))?;
+    let period = Period::until(means.now);
+    let figures = async || -> Result<usage::report::Figures> {
+        answered(USAGE, timeout(PATIENCE, usage::flow::figures(db, period)).await)
+    };
+    let in_vain = async || -> Result<Vec<Asked>> {
+        answered(USAGE, timeout(PATIENCE, unanswered(db, adoption::IN_VAIN_MAX)).await)
+    };
+    match View::of(question) {
+        View::Overview => adoption::overview(question, period, &figures().await?, in_vain().await?),
+        View::Commands => adoption::commands(question, period, figures().await?),
+        View::Teams => adoption::teams(question, period, &figures().await?),
+        View::Unanswered => adoption::unanswered(question, period, in_vain().await?),
+        View::Feedback => {
+            let said = usage::flow::said(db, PAGE_ROWS, offset(question.page()));
+            adoption::feedback(question, period, answered(FEEDBACK, timeout(PATIENCE, said).await)?)
+        }
+    }
+}
+
+async fn say_feedback(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let (said, entity) = feedback::said(question)?;
+    let db = means.db.ok_or_else(|| no_database(FEEDBACK))?;
+    answered(FEEDBACK, timeout(PATIENCE, usage::flow::say(db, &said)).await)?;
+    feedback::answer(question, &said, entity)
+}
+
+async fn add_alias(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let alias = alias::alias(question, means.aliases)?;
+    let db = means.db.ok_or_else(|| no_database(ALIASES))?;
+    answered(ALIASES, timeout(PATIENCE, catalog::flow::add_alias(db, &alias)).await)?;
+    alias::answer(question, &alias)
 }
 
 /// What Slack said in time; that it did not is a refusal, and in the log.

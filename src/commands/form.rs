@@ -3,7 +3,7 @@
 use super::file::{ArgumentKind, Command, Opt, Presence};
 use super::parse::Call;
 use super::{CommandSet, completion};
-use crate::access::{Permit, Verb};
+use crate::access::Permit;
 use crate::catalog::Snapshot;
 use crate::conversation::{Field, Form, Input, Suggestion};
 
@@ -20,11 +20,10 @@ pub fn form(
     snapshot: &Snapshot,
     call: &Call<'_>,
 ) -> Option<Form> {
-    let (command, verb) = (call.command, call.command.lookup.verb());
-    permit.assert_for(verb);
+    let command = call.command;
+    permit.assert_for(command.lookup.verb());
     let input = |name: &str, is_free: bool| {
-        // A code is no name of the catalog.
-        if is_free || verb != Verb::Read {
+        if is_free {
             return Input::Text;
         }
         let is_listed = |all: &Vec<Suggestion>| {

@@ -84,7 +84,10 @@ impl<'a> Call<'a> {
         for argument in &self.command.arguments {
             let Some(value) = self.get(&argument.name) else { break };
             words.push(' ');
-            words.push_str(&if argument.rest { value.to_string() } else { quoted(value) });
+            match argument.rest && is_taken_whole(value) {
+                true => words.push_str(value),
+                false => words.push_str(&quoted(value)),
+            }
         }
         for option in &self.command.options {
             if let Some(value) = self.get(option.word()) {
@@ -93,6 +96,12 @@ impl<'a> Call<'a> {
         }
         words
     }
+}
+
+/// Whether `value` is read as it is written where it is all that is left of a call.
+fn is_taken_whole(value: &str) -> bool {
+    !value.contains(['"', '\'', '`'])
+        && !value.split_whitespace().any(|word| word.starts_with("--"))
 }
 
 /// `value` as one word of a call.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use handlebars::Context;
 use serde_json::{Map, Value};
 
+use super::lookups::feedback;
 use super::parse::Call;
 use super::resolve::Question;
 use crate::conversation::{Reply, Untrusted};
@@ -44,6 +45,7 @@ pub fn say(question: &Question<'_>, data: Value) -> Result<Reply> {
         answer: std::mem::take(context.data_mut()),
         age_s: None,
         refusal: None,
+        feedback: feedback::words(question),
     })
 }
 

@@ -20,6 +20,9 @@ use sqlx::PgPool;
 use crate::database::{self, Fresh};
 use crate::directory;
 
+/// Daniel Kim of Acme's platform team, in Slack.
+pub const ADMIN: &str = "U0ACME0025";
+
 pub fn acme() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/acme")
 }

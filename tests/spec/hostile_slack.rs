@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use idp::access::{Authority, Terms};
 use idp::chat::ANSWER_WITHIN;
 use idp::commands::CommandSet;
 use idp::conversation::is_hidden;
@@ -125,6 +126,9 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("score c{name}"),
         format!("exempt c{name} on-call 5 because"),
         "exemptions".into(),
+        format!("feedback \"owner c{name}\" not-helpful no"),
+        format!("alias a{name} c{name}"),
+        "adoption".into(),
         "whoami".into(),
         "link".into(),
         "help".into(),
@@ -169,6 +173,9 @@ pub async fn victims(texts: &[String]) -> World {
     }
     let world = World::with(ANSWER_WITHIN, |settings| {
         settings.sources = vec![directory::path(directory.path())];
+        // Everybody may everything, so that every command says something.
+        let everybody = "permit (principal, action, resource);";
+        settings.access = Authority::with_policies(Terms::default(), everybody).unwrap();
     })
     .await;
     let scorecard = file::read(SCORECARD, "all.yaml", &Keys::new()).unwrap();
@@ -204,6 +211,9 @@ async fn no_descriptor_speaks_through_any_command() {
         // A score names its entity by its name alone.
         let is_silent = question == "help" || question.starts_with("score");
         assert!(is_said || is_silent, "{question} says nothing of the victim: {message}");
+        // What people ask and say is in a database that is empty here; `usage.rs` has hostile ones.
+        let is_of_nobody = ["help", "adoption"].contains(&question.as_str());
+        assert!(is_said || is_of_nobody, "{question} says nothing of the victim: {message}");
         harmless.push((shape(&message), seen(&message)));
     }
     let (mut judged, mut caught) = (0, 0);

@@ -9,6 +9,7 @@
 mod access;
 mod access_matrix;
 mod acme;
+mod adoption;
 mod architecture;
 mod asking;
 mod catalog_follow;

@@ -59,7 +59,7 @@ impl Message {
     /// The message that shows `reply`.
     pub fn of(reply: &Reply) -> Message {
         let mut page = Page::default();
-        markdown::read(&reply.markdown).into_iter().for_each(|block| page.show(block));
+        markdown::of(reply).into_iter().for_each(|block| page.show(block));
         let message = page
             .end()
             .allowed_mentions(CreateAllowedMentions::new())

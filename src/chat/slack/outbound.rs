@@ -59,7 +59,7 @@ pub struct Message {
 impl Message {
     /// The message that shows `reply`.
     pub fn of(reply: &Reply) -> Message {
-        let tree = markdown::read(&reply.markdown);
+        let tree = markdown::of(reply);
         Message {
             response_type: match reply.audience {
                 Audience::Channel => "in_channel",

@@ -2,10 +2,13 @@
 //!
 //! All but those that [`Lookup::is_of_catalog`](super::file::Lookup::is_of_catalog) leaves out, which `flow.rs` asks the database for, read the snapshot and nothing else.
 
+pub mod adoption;
+pub mod alias;
 pub mod dependents;
 pub mod details;
 pub mod exempt;
 pub mod facts;
+pub mod feedback;
 pub mod find;
 pub mod graph;
 pub mod help;
@@ -54,6 +57,9 @@ pub enum BuiltIn {
     Exemptions,
     Whoami,
     Link,
+    Adoption,
+    Feedback,
+    Alias,
 }
 
 impl BuiltIn {
@@ -75,6 +81,9 @@ impl BuiltIn {
         BuiltIn::Exemptions,
         BuiltIn::Whoami,
         BuiltIn::Link,
+        BuiltIn::Adoption,
+        BuiltIn::Feedback,
+        BuiltIn::Alias,
     ];
 
     pub fn word(self) -> &'static str {
@@ -96,6 +105,9 @@ impl BuiltIn {
             BuiltIn::Exemptions => "exemptions",
             BuiltIn::Whoami => "whoami",
             BuiltIn::Link => "link",
+            BuiltIn::Adoption => "adoption",
+            BuiltIn::Feedback => "feedback",
+            BuiltIn::Alias => "alias",
         }
     }
 
@@ -113,12 +125,15 @@ impl BuiltIn {
             BuiltIn::Exempt => &["entity", "rule", "reason"],
             BuiltIn::Find => &["words"],
             BuiltIn::Path => &["from", "to"],
+            BuiltIn::Feedback => &["about", "verdict"],
+            BuiltIn::Alias => &["name", "entity"],
             BuiltIn::Exemptions
             | BuiltIn::Help
             | BuiltIn::List
             | BuiltIn::Problems
             | BuiltIn::Whoami
-            | BuiltIn::Link => &[],
+            | BuiltIn::Link
+            | BuiltIn::Adoption => &[],
         }
     }
 }
@@ -261,7 +276,7 @@ impl Page {
 }
 
 /// How many rows come before the page `number`.
-fn offset(number: usize) -> usize {
+pub(super) fn offset(number: usize) -> usize {
     (number - 1).saturating_mul(PAGE_ROWS)
 }
 
