@@ -165,9 +165,13 @@ impl App {
 
     /// What is said to `speaker`, who came in by `way`, where nothing can be asked because of `error`.
     pub fn refuse(&self, way: Way, speaker: &Speaker, error: Error) -> Reply {
-        let refused = Err(error);
-        self.note(&self.heard(way, speaker), "", how(&refused));
-        refused.unwrap_or_else(Error::into_reply)
+        self.noted(&self.heard(way, speaker), Err(error))
+    }
+
+    /// What `answered` says, which no command did; counted.
+    fn noted(&self, heard: &Heard, answered: Result<Reply>) -> Reply {
+        self.note(heard, "", how(&answered));
+        answered.unwrap_or_else(Error::into_reply)
     }
 
     /// Door one for a platform's commands: what [`App::answer`] says, as `show` makes it.

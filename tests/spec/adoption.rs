@@ -148,8 +148,8 @@ async fn the_report_is_what_an_independent_count_says() {
     let percentile = |percent: usize| us[(us.len() * percent).div_ceil(100) - 1];
     // Each of them is the bound of a bucket, or the first bound above.
     let said = |us: u64| match us {
-        ..=100 => "0.1 ms".to_string(),
-        ..=999_999 => format!("{} ms", us / 1_000),
+        0..=100 => "0.1 ms".to_string(),
+        101..=999_999 => format!("{} ms", us / 1_000),
         _ => format!("{} s", us / 1_000_000),
     };
     assert_eq!(overview["median"], said(percentile(50)));
@@ -268,7 +268,7 @@ async fn below_an_answer_one_button_asks_on_both_platforms_whether_it_helped() {
         let is_full = text == "list --team payments";
         assert_eq!(
             asked,
-            usize::from(is_full && buttons_in_slack(&said).len() % 5 != 0),
+            usize::from(is_full && !buttons_in_slack(&said).len().is_multiple_of(5)),
             "{text}: {said}"
         );
     }
