@@ -193,7 +193,7 @@ pub enum Facts {
         /// The source that observed them: ci
         #[arg(long, value_name = "NAME", required_unless_present = "url", conflicts_with = "url")]
         source: Option<String>,
-        /// A running idp, which knows the source by the token in $IDP_FACTS_TOKEN: https://idp.acme.example
+        /// A running idp, which knows the source by the token in $IDP_FACTS_TOKEN: `https://idp.acme.example`
         #[arg(long)]
         url: Option<String>,
         /// JSON: one fact {entity, key, value, observed_at} a line, or a list of them; `-` for standard input

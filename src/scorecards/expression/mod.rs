@@ -1,6 +1,6 @@
 //! Rules as expressions of CEL: read, checked for the kinds of their values, and evaluated within bounds.
 //!
-//! The crate `cel` parses them. What they may say is the part of the language that [`check`] takes; it knows the
+//! The crate `cel` parses them. What they may say is the part of the language that `check` takes; it knows the
 //! kind of every value before any entity is looked at. They are evaluated here and not by the crate's interpreter,
 //! for three reasons. It cannot be stopped: two loops in each other over a thousand dependencies take a second.
 //! Its `map` and `filter` copy at each turn what they have so far. And its `||` forgives what fails in one of its
