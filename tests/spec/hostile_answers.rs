@@ -188,8 +188,8 @@ fn check(command: &Command, answer: &Value, path: &str, hostile: &str) {
     let at = format!("{} {path} {hostile:?}\n{markdown}", command.name);
     assert_eq!(attacked.shape, harmless.shape, "{at}");
     let times = harmless.text.matches(HARMLESS).count();
-    // A block of code has lines; what stands between backticks may be code.
-    let plain = |text: &str| text.replace('\n', " ").replace('`', "");
+    // A block of code has lines, which end with what is seen; what stands between backticks may be code.
+    let plain = |text: &str| text.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ");
     let (shown, expected) = (plain(&attacked.text), plain(&literally(hostile)));
     // Where the answer already has the same characters they count too.
     assert!(shown.matches(&expected).count() >= times, "{at}");
@@ -210,7 +210,10 @@ async fn answers(commands: &CommandSet) -> Vec<(&Command, Value, Vec<String>)> {
             texts(&answer, "", &mut places);
             // An address that is none is no link: there the shape differs as it should.
             places.retain(|place| !place.ends_with("/url"));
-            answers.push((command, answer, places));
+            // Whoever asks may not ask everything.
+            if !places.is_empty() {
+                answers.push((command, answer, places));
+            }
         }
     }
     answers
