@@ -208,11 +208,10 @@ async fn no_descriptor_speaks_through_any_command() {
     for question in &asks {
         let message = asked(&world, 0, question).await;
         let is_said = message["blocks"].to_string().contains(HARMLESS);
-        // A score names its entity by its name alone.
-        let is_silent = question == "help" || question.starts_with("score");
-        assert!(is_said || is_silent, "{question} says nothing of the victim: {message}");
-        // What people ask and say is in a database that is empty here; `usage.rs` has hostile ones.
-        let is_of_nobody = ["help", "adoption"].contains(&question.as_str());
+        // A score names its entity by its name alone. What people ask and say is in a database that is empty here;
+        // `usage.rs` has hostile ones.
+        let of_nobody = ["help", "adoption", "score"];
+        let is_of_nobody = of_nobody.contains(&question.split(' ').next().unwrap_or_default());
         assert!(is_said || is_of_nobody, "{question} says nothing of the victim: {message}");
         harmless.push((shape(&message), seen(&message)));
     }
