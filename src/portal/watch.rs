@@ -45,12 +45,17 @@ pub async fn watch(portal: Arc<Portal>, changes: mpsc::Sender<Change>, stop: Can
         let started = Instant::now();
         let Ok((now, change)) = spawn_blocking(move || watched.look()).await else { return };
         watched = now;
+        let has_changed = change.is_some();
         if let Some(change) = change
             && changes.send(change).await.is_err()
         {
             return;
         }
-        let pause = PERIOD.max(started.elapsed() * PAUSES_PER_LOOK);
+        // What was read anew took longer than a look, and whoever writes may write more.
+        let pause = match has_changed {
+            true => PERIOD,
+            false => PERIOD.max(started.elapsed() * PAUSES_PER_LOOK),
+        };
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
