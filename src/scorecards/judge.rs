@@ -86,7 +86,7 @@ pub struct Step<'a> {
 }
 
 /// Work that nobody has measured is taken for half a day.
-const EFFORT_UNKNOWN: Effort = Effort(240);
+pub const EFFORT_UNKNOWN: Effort = Effort(240);
 
 /// How soon rules are looked at again that ask for the time.
 const NOW_EVERY: TimeDelta = TimeDelta::hours(1);
@@ -217,6 +217,16 @@ pub fn held<'a>(
         held.insert(fact.key.as_str(), state);
     }
     held
+}
+
+/// The facts of `facts` that no longer hold for `scorecard`, with since when.
+pub fn stale(
+    scorecard: &Scorecard,
+    facts: &[Fact],
+    now: DateTime<Utc>,
+) -> Vec<(String, DateTime<Utc>)> {
+    let since = |fact: &Fact| holds_until(scorecard, fact).filter(|until| *until <= now);
+    facts.iter().filter_map(|fact| Some((fact.key.clone(), since(fact)?))).collect()
 }
 
 /// Until when `fact` holds for `scorecard`.

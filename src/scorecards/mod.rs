@@ -9,12 +9,17 @@
 //! A rule is true, false or unknown, and unknown is never a pass: what nobody has reported, what no longer holds and
 //! what could not be evaluated weigh as much as a failure and are told apart from it.
 
+pub mod cause;
+pub mod evaluate;
 pub mod exemption;
 pub mod expression;
 pub mod file;
+pub mod flow;
 pub mod formats;
 pub mod judge;
 pub mod level;
+pub mod store;
+pub mod summary;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -138,6 +143,11 @@ impl Scorecard {
 
     pub fn rule(&self, name: &str) -> Option<(&Check, &Rule)> {
         self.rules().find(|(_, rule)| rule.name == name)
+    }
+
+    /// Whether any of its rules reads facts.
+    pub fn reads_facts(&self) -> bool {
+        self.rules().any(|(_, rule)| !rule.pass.reads.facts.is_empty())
     }
 
     /// Whether any of its rules reads the fact `key`.

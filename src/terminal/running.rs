@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
@@ -39,6 +39,8 @@ use crate::portal::Portal;
 use crate::portal::settings::DiscordSettings;
 use crate::portal::watch::{self, Change};
 use crate::postgres::{self, Database, Db};
+use crate::scorecards::flow::Loaded;
+use crate::scorecards::{self, ScorecardSet};
 use crate::web::Web;
 use crate::web::discord::Discord;
 use crate::web::health;
@@ -71,6 +73,7 @@ pub struct Running {
     portal: Arc<Portal>,
     database: Database,
     aliases: Sender<Vec<(String, EntityRef)>>,
+    scorecards: Sender<Loaded>,
 }
 
 impl Running {
@@ -119,7 +122,8 @@ impl Running {
         };
         let Portal { commands, settings, scorecards, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
-        app.scorecards.store(Arc::new(scorecards.clone()));
+        let scorecards = loaded(scorecards.clone());
+        app.scorecards.store(scorecards.scorecards.clone());
         app.links.set(links(config, app.db.load_full().as_ref().as_ref()).await);
         Ok(Running {
             app: Arc::new(app),
@@ -129,6 +133,7 @@ impl Running {
             portal: Arc::new(portal),
             database,
             aliases: Sender::new(aliases),
+            scorecards: Sender::new(scorecards),
         })
     }
 
@@ -242,6 +247,13 @@ impl Running {
             }
         };
         let (looked, links) = (Sender::new(()), self.app.links.clone());
+        let evaluate = scorecards::flow::keep_evaluating(
+            db.pool.clone(),
+            self.app.catalog.clone(),
+            self.scorecards.subscribe(),
+            looked.subscribe(),
+            self.stop.clone(),
+        );
         let follow_links = access::flow::follow(
             db.pool.clone(),
             links,
@@ -259,9 +271,11 @@ impl Running {
             self.stop.clone(),
         );
         let import = flow::keep_importing(db.pool.clone(), || self.refresh(), self.stop.clone());
-        let forget = facts::flow::keep_forgetting(db.pool.clone(), self.stop.clone());
+        let forget_facts = facts::flow::keep_forgetting(db.pool.clone(), self.stop.clone());
+        let forget_scores = scorecards::flow::keep_forgetting(db.pool.clone(), self.stop.clone());
+        let forget = async { tokio::join!(forget_facts, forget_scores) };
         let tend = self.stop.run_until_cancelled(db.tend());
-        tokio::join!(follow, follow_links, import, forget, tend);
+        tokio::join!(follow, follow_links, import, evaluate, forget, tend);
     }
 
     /// Takes up what changed in the portal directory.
@@ -273,7 +287,9 @@ impl Running {
                 self.app.http.allow(settings.allowed_hosts.clone());
                 self.app.settings.store(Arc::new(settings));
                 self.app.commands.store(Arc::new(commands));
-                self.app.scorecards.store(Arc::new(scorecards));
+                let scorecards = loaded(scorecards);
+                self.app.scorecards.store(scorecards.scorecards.clone());
+                self.scorecards.send_replace(scorecards);
                 tracing::info!("took up the portal's change");
             }
             Change::Broken(problems) => {
@@ -416,6 +432,10 @@ fn uses_gateway<'a>(
 ) -> Option<&'a SecretString> {
     let is_wanted = config.public_key.is_none() || settings.gateway || settings.messages;
     config.bot_token.as_ref().filter(|_| is_wanted)
+}
+
+fn loaded(scorecards: ScorecardSet) -> Loaded {
+    Loaded { scorecards: Arc::new(scorecards), read_at: Instant::now() }
 }
 
 fn is_on_this_disk(source: &Source) -> bool {

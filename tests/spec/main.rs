@@ -71,6 +71,7 @@ mod scale;
 mod schedules;
 mod score;
 mod scorecard_imports;
+mod scorecards;
 mod selects;
 mod serve;
 mod shortcut;

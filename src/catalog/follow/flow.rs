@@ -35,7 +35,7 @@ const COPY_AFTER: Duration = Duration::from_secs(2);
 /// It hears of changes at once, asks every `poll` all the same, and reconnects as long as it takes:
 /// a change is picked up within two seconds of the database being back. `aliases` are those in the
 /// settings; others are taken up at once. Each time that it has caught up it says so to `looked`, for who keeps
-/// something else of the same database current: links, which it listens for as well.
+/// something else of the same database current: links and scores, of which it hears as well.
 pub async fn follow(
     db: PgPool,
     catalog: Arc<Catalog>,
@@ -90,7 +90,7 @@ impl Follower {
     async fn listen(&mut self) -> anyhow::Result<Infallible> {
         let mut listener = PgListener::connect_with(&self.db).await?;
         listener.eager_reconnect(false);
-        listener.listen_all(["idp_catalog", "idp_access"]).await?;
+        listener.listen_all(["idp_catalog", "idp_access", "idp_facts", "idp_scores"]).await?;
         loop {
             self.catch_up().await?;
             self.looked.send_replace(());
