@@ -1,5 +1,6 @@
 //! The doors: someone types a command, someone clicks a button.
 
+pub mod digests;
 pub mod home;
 pub mod shortcut;
 pub mod unfurl;
@@ -29,7 +30,10 @@ use crate::commands::recent::{Key, Recent, Shown};
 use crate::commands::resolve::Question;
 use crate::commands::unanswered::Unanswered;
 use crate::commands::{CommandSet, form, reply};
-use crate::conversation::{Click, Form, Invocation, Query, Reply, Speaker, Suggestion, Way};
+use crate::conversation::{
+    Click, Form, Invocation, Platform, Query, Reply, Speaker, Suggestion, Way,
+};
+use crate::digests::DigestSet;
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
 use crate::pictures::Drawing;
@@ -51,6 +55,10 @@ pub struct App {
     pub links: Arc<Links>,
     /// Who can ask Slack about an account, once it is connected.
     pub profiles: OnceLock<Arc<dyn Profiles>>,
+    /// What teams are told on a schedule.
+    pub digests: ArcSwap<DigestSet>,
+    /// The platforms on which something can be posted, once they are connected.
+    pub connected: ArcSwap<Vec<Platform>>,
     /// `None` while there is no database: lookups answer all the same.
     pub db: ArcSwap<Option<Db>>,
     pub http: Client,
@@ -122,6 +130,8 @@ impl App {
             commands: ArcSwap::from_pointee(commands),
             scorecards: ArcSwap::default(),
             settings: ArcSwap::from_pointee(settings),
+            digests: ArcSwap::default(),
+            connected: ArcSwap::default(),
             links: Arc::default(),
             profiles: OnceLock::new(),
             db: ArcSwap::from_pointee(db),

@@ -19,6 +19,7 @@
 //! | [`pictures`]     | what answers show besides words, drawn                           |
 //! | [`usage`]        | how idp is used, counted; whether it helps, said                 |
 //! | [`jobs`]         | when work falls due                                              |
+//! | [`digests`]      | what teams are told on a schedule                                |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
 //! | [`app`]          | the doors                                                        |
@@ -33,6 +34,7 @@ pub mod chat;
 pub mod commands;
 pub mod config;
 pub mod conversation;
+pub mod digests;
 pub mod error;
 pub mod facts;
 pub mod integrations;

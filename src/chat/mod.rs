@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod backoff;
+pub mod digests;
 pub mod discord;
 pub mod inbox;
 pub mod layout;

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{COMMANDS_DIR, SCORECARDS_DIR, Settings, commands, scorecards, settings, sorted};
+use super::{
+    COMMANDS_DIR, DIGESTS_DIR, SCORECARDS_DIR, Settings, commands, digests, scorecards, settings,
+    sorted,
+};
 use crate::catalog::formats::fields::{self, START};
 use crate::catalog::formats::yaml::{Content, Node, Position};
 use crate::catalog::import::reading::{Incoming, News, Reader};
 use crate::catalog::snapshot::skeleton;
 use crate::catalog::sources::{Source, SourceFile, file};
 use crate::catalog::{EntityRef, Problem, Severity};
+use crate::digests::DigestSet;
 
 /// What a portal may have in it.
 const NAMES: [&str; 7] = [
@@ -19,11 +23,11 @@ const NAMES: [&str; 7] = [
     COMMANDS_DIR,
     SCORECARDS_DIR,
     "actions",
-    "digests",
+    DIGESTS_DIR,
     "policies",
 ];
 
-/// Every problem of the directory `dir`: settings, commands, scorecards, and the descriptors that lie in it;
+/// Every problem of the directory `dir`: settings, commands, scorecards, digests, and the descriptors that lie in it;
 /// in the order of files and lines, which are told as seen from `dir`.
 pub fn check(dir: &Path) -> Vec<Problem> {
     if !dir.is_dir() {
@@ -33,6 +37,8 @@ pub fn check(dir: &Path) -> Vec<Problem> {
     }
     let mut problems = misnamed(dir);
     problems.extend(commands(dir).1);
+    let (digests, of_digests) = digests(dir);
+    problems.extend(of_digests);
     let settings = match Settings::load(dir) {
         Ok(settings) => {
             problems.extend(scorecards(dir, &settings).1);
@@ -56,6 +62,7 @@ pub fn check(dir: &Path) -> Vec<Problem> {
         problems.extend(owned_by_nobody(&found.entities, dir));
         problems.extend(aliases_of_nothing(&settings, &found.entities, dir));
         problems.extend(admins_of_nothing(&settings, &found.entities, dir));
+        problems.extend(hearers_of_nothing(&digests, &found.entities));
     }
     sorted(problems)
 }
@@ -249,6 +256,29 @@ fn admins_of_nothing(settings: &Settings, entities: &[Incoming], dir: &Path) -> 
         warning(settings::FILE, node.at, "admin", message, &hint)
     };
     unknown.map(problem).collect()
+}
+
+/// Teams that a digest names and the catalog does not have: nobody is told.
+fn hearers_of_nothing(digests: &DigestSet, entities: &[Incoming]) -> Vec<Problem> {
+    let known: HashSet<&str> = entities.iter().map(|it| it.reference.as_str()).collect();
+    let mut problems = Vec::new();
+    for digest in digests.iter() {
+        let audience = &digest.audience;
+        for team in audience.teams.iter().flatten().chain(&audience.except) {
+            if known.contains(team.as_str()) {
+                continue;
+            }
+            let message =
+                format!("The digest `{}` names `{team}`, which is described nowhere.", digest.name);
+            let hint = match closest_reference(team.as_str(), entities) {
+                Some(known) => format!("Did you mean `{known}`?"),
+                None => "Describe it, or leave it out.".to_string(),
+            };
+            let file = format!("{DIGESTS_DIR}/{}", digest.file);
+            problems.push(warning(&file, START, "digest-team", message, &hint));
+        }
+    }
+    problems
 }
 
 fn closest_reference<'a>(missing: &str, entities: &'a [Incoming]) -> Option<&'a str> {

@@ -5,6 +5,7 @@
 //! catalog/     descriptors
 //! commands/    commands of one's own, or in place of the built-in ones
 //! scorecards/  scorecards of one's own, or in place of the built-in ones
+//! digests/     what teams are told on a schedule
 //! ```
 
 pub mod check;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::{Problem, Severity};
 use crate::commands::CommandSet;
+use crate::digests::DigestSet;
 use crate::scorecards::{Keys, ScorecardSet};
 
 pub use check::check;
@@ -23,6 +25,8 @@ use watch::Stamp;
 
 /// Where command files lie.
 const COMMANDS_DIR: &str = "commands";
+/// Where digest files lie.
+const DIGESTS_DIR: &str = "digests";
 
 /// Where scorecard files lie.
 const SCORECARDS_DIR: &str = "scorecards";
@@ -34,20 +38,23 @@ pub struct Portal {
     pub settings: Settings,
     pub commands: CommandSet,
     pub scorecards: ScorecardSet,
+    pub digests: DigestSet,
     /// Of the files as they were read.
     stamp: Stamp,
 }
 
 impl Portal {
-    /// The settings, commands and scorecards of `dir`. Descriptors are not read: one bad document never keeps
+    /// The settings, commands, scorecards and digests of `dir`. Descriptors are not read: one bad document never keeps
     /// a portal from starting.
     ///
     /// # Errors
-    /// Every problem of the settings, the commands and the scorecards, in the order of files and lines.
+    /// Every problem of what was read, in the order of files and lines.
     pub fn read(dir: &Path) -> Result<Portal, Vec<Problem>> {
         // Taken first: what changes while it is read will be seen as a change.
         let stamp = Stamp::of_portal(dir);
         let (commands, mut problems) = commands(dir);
+        let (digests, of_digests) = digests(dir);
+        problems.extend(of_digests);
         let settings = match Settings::load(dir) {
             Ok(settings) => settings,
             Err(of_settings) => {
@@ -63,7 +70,7 @@ impl Portal {
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(sorted(problems));
         }
-        Ok(Portal { dir: dir.to_path_buf(), settings, commands, scorecards, stamp })
+        Ok(Portal { dir: dir.to_path_buf(), settings, commands, scorecards, digests, stamp })
     }
 }
 
@@ -92,22 +99,30 @@ pub struct NoPortal {
 
 /// The commands of the portal `dir` over the built-in ones; problems name files as seen from `dir`.
 fn commands(dir: &Path) -> (CommandSet, Vec<Problem>) {
-    let (commands, mut problems) = CommandSet::load(&dir.join(COMMANDS_DIR));
+    let (commands, problems) = CommandSet::load(&dir.join(COMMANDS_DIR));
+    (commands, within(COMMANDS_DIR, problems))
+}
+
+/// The digests of the portal `dir`; problems name files as seen from it.
+fn digests(dir: &Path) -> (DigestSet, Vec<Problem>) {
+    let (digests, problems) = DigestSet::load(&dir.join(DIGESTS_DIR));
+    (digests, within(DIGESTS_DIR, problems))
+}
+
+/// `problems` of files in the directory `inner`, as seen from outside.
+fn within(inner: &str, mut problems: Vec<Problem>) -> Vec<Problem> {
     for problem in &mut problems {
-        problem.file = format!("{COMMANDS_DIR}/{}", problem.file);
+        problem.file = format!("{inner}/{}", problem.file);
     }
-    (commands, problems)
+    problems
 }
 
 /// The scorecards of the portal `dir` and, as `settings` say, the built-in ones; problems name files as seen from `dir`.
 fn scorecards(dir: &Path, settings: &Settings) -> (ScorecardSet, Vec<Problem>) {
     let built_in = settings.built_in_scorecards;
-    let (scorecards, mut problems) =
+    let (scorecards, problems) =
         ScorecardSet::load(&dir.join(SCORECARDS_DIR), &keys(settings), built_in);
-    for problem in &mut problems {
-        problem.file = format!("{SCORECARDS_DIR}/{}", problem.file);
-    }
-    (scorecards, problems)
+    (scorecards, within(SCORECARDS_DIR, problems))
 }
 
 /// The facts that scorecards may read.

@@ -24,10 +24,12 @@ use crate::catalog::flow::{self, Refresh};
 use crate::catalog::snapshot::{Unread, disk};
 use crate::catalog::sources::Source;
 use crate::catalog::{Catalog, EntityRef, Snapshot};
+use crate::chat::digests::{Carrier, Deliveries};
 use crate::chat::discord;
 use crate::chat::discord::client::DiscordApi;
 use crate::chat::discord::gateway::{self, Gateway};
 use crate::chat::link::{Link, Links};
+use crate::chat::outbox::worker::Outbox;
 use crate::chat::slack::client::SlackApi;
 use crate::chat::slack::dispatcher::Dispatcher;
 use crate::chat::slack::socket::SocketMode;
@@ -120,10 +122,11 @@ impl Running {
             }
             (Err(error), None) => return Err(error.context(NoCatalog)),
         };
-        let Portal { commands, settings, scorecards, .. } = &portal;
+        let Portal { commands, settings, scorecards, digests, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
         let scorecards = loaded(scorecards.clone());
         app.scorecards.store(scorecards.scorecards.clone());
+        app.digests.store(Arc::new(digests.clone()));
         app.links.set(links(config, app.db.load_full().as_ref().as_ref()).await);
         Ok(Running {
             app: Arc::new(app),
@@ -217,12 +220,14 @@ impl Running {
         }
     }
 
-    /// Keeps catalog, settings and commands current in the background, until [`Running::close`].
+    /// Keeps catalog and portal current in the background, and plans digests, until [`Running::close`].
     pub fn keep_current(&self) {
         let running = self.clone();
         self.tasks.spawn(async move { running.keep_catalog().await });
         let (app, stop) = (self.app.clone(), self.stop.clone());
         self.tasks.spawn(async move { app.keep_recording(stop).await });
+        let (app, stop) = (self.app.clone(), self.stop.clone());
+        self.tasks.spawn(async move { app.plan_digests(stop).await });
         self.tasks.spawn(health::keep_metrics(self.stop.clone()));
         let (changes, mut changed) = mpsc::channel(1);
         self.tasks.spawn(watch::watch(self.portal.clone(), changes, self.stop.clone()));
@@ -282,7 +287,7 @@ impl Running {
     async fn apply(&self, change: Change) {
         match change {
             Change::Portal(portal) => {
-                let Portal { settings, commands, scorecards, .. } = *portal;
+                let Portal { settings, commands, scorecards, digests, .. } = *portal;
                 self.aliases.send_replace(settings.alias_list());
                 self.app.http.allow(settings.allowed_hosts.clone());
                 self.app.settings.store(Arc::new(settings));
@@ -290,6 +295,7 @@ impl Running {
                 let scorecards = loaded(scorecards);
                 self.app.scorecards.store(scorecards.scorecards.clone());
                 self.scorecards.send_replace(scorecards);
+                self.app.digests.store(Arc::new(digests));
                 tracing::info!("took up the portal's change");
             }
             Change::Broken(problems) => {
@@ -350,6 +356,7 @@ impl Running {
         let dispatcher = Arc::new(dispatcher);
         if config.bot_token.is_some() {
             links.push(("slack_messages", dispatcher.outbox().link.clone()));
+            self.post_digests(dispatcher.clone(), dispatcher.outbox());
         }
         let routes = |secret| Slack::new(secret, dispatcher.clone());
         let slack = config.signing_secret.as_ref().map(routes).transpose()?.map(Arc::new);
@@ -391,6 +398,7 @@ impl Running {
         let dispatcher = Arc::new(dispatcher);
         if config.bot_token.is_some() {
             links.push(("discord_messages", dispatcher.outbox().link.clone()));
+            self.post_digests(dispatcher.clone(), dispatcher.outbox());
         }
         let routes = |key| Discord::new(key, dispatcher.clone());
         let discord = config.public_key.as_deref().map(routes).transpose()?.map(Arc::new);
@@ -402,6 +410,14 @@ impl Running {
         }
         self.tasks.spawn(dispatcher.keep(self.stop.clone()));
         Ok(discord)
+    }
+
+    /// Digests are handed over to the platform of `carrier`, until [`Running::close`].
+    fn post_digests<C: Carrier>(&self, carrier: Arc<C>, outbox: Arc<Outbox>) {
+        self.app.connect(C::PLATFORM);
+        let (app, tasks) = (self.app.clone(), self.tasks.clone());
+        let deliveries = Arc::new(Deliveries::new(app, carrier, outbox, tasks));
+        self.tasks.spawn(deliveries.keep(self.stop.clone()));
     }
 
     fn db(&self) -> Option<Db> {

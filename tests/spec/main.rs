@@ -26,6 +26,8 @@ mod database;
 mod deliveries;
 mod demo;
 mod descriptors;
+mod digest_world;
+mod digests;
 mod directory;
 mod discord_gateway;
 mod discord_http;

@@ -249,6 +249,43 @@ impl DiscordApi {
         edited.map(|_| ())
     }
 
+    /// The last 50 messages of the channel `channel_id`, the newest first; those older than `before` where it is given.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn messages(
+        &self,
+        channel_id: &str,
+        before: Option<&str>,
+    ) -> Result<Vec<Value>, DiscordError> {
+        let mut url = self.at(&["channels", channel_id, "messages"]);
+        url.query_pairs_mut().append_pair("limit", "50");
+        if let Some(before) = before {
+            url.query_pairs_mut().append_pair("before", before);
+        }
+        let said = self.ask(&url).await?;
+        match said {
+            Value::Array(messages) => Ok(messages),
+            _ => Err(DiscordError::Away { why: "it tells no messages".into() }),
+        }
+    }
+
+    /// Whether anything was ever said in the channel `channel_id`.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn has_messages(&self, channel_id: &str) -> Result<bool, DiscordError> {
+        let said = self.ask(&self.at(&["channels", channel_id])).await?;
+        Ok(said["last_message_id"].is_string())
+    }
+
+    /// Asks once, and waits for no turn.
+    async fn ask(&self, url: &Url) -> Result<Value, DiscordError> {
+        let bot = self.bot()?;
+        let headers = [("authorization", bot.as_str())];
+        judge(self.http.get_with(url.as_str(), &headers, ANSWER_BYTES_MAX).await)
+    }
+
     /// The channel in which the bot and `user_id` are alone.
     ///
     /// # Errors

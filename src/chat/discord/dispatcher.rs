@@ -52,6 +52,10 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 const NONCE_CHARACTERS_MAX: usize = 25;
 
+/// Discord remembers a `nonce` for "a few minutes".
+/// Source: <https://docs.discord.com/developers/resources/message#create-message>
+pub(super) const TOLD_APART_WITHIN: Duration = Duration::from_secs(120);
+
 /// What every way in from Discord leads to.
 pub struct Dispatcher {
     app: Arc<App>,
@@ -361,9 +365,7 @@ fn post(tenant: String, key: String, to: To, reply: Reply) -> Post {
 }
 
 impl Posts for Dispatcher {
-    /// Discord remembers a `nonce` for "a few minutes".
-    /// Source: <https://docs.discord.com/developers/resources/message#create-message>
-    const TOLD_APART_WITHIN: Option<Duration> = Some(Duration::from_secs(120));
+    const TOLD_APART_WITHIN: Option<Duration> = Some(TOLD_APART_WITHIN);
 
     async fn send(
         self: &Arc<Self>,
@@ -372,8 +374,7 @@ impl Posts for Dispatcher {
         patience: Duration,
     ) -> Result<String, Unsent> {
         let To { answer, channel, thread, person, .. } = &post.to;
-        let message = serde_json::to_value(Message::of(&post.reply));
-        let words = unflagged(message.map_err(|error| Unsent::ours(&error.into()))?);
+        let words = words(&post.reply).map_err(|error| Unsent::ours(&error.into()))?;
         let drawing = Drawing::of(&post.reply.answer).map(Arc::new);
         if let (Route::Answer, Some(token)) = (route, answer) {
             self.api.edit_answer(token, &words, patience).await?;
@@ -435,6 +436,11 @@ fn nonce(key: &str) -> String {
         true => key.to_string(),
         false => hex::encode(&Sha256::digest(key)[..NONCE_CHARACTERS_MAX / 2]),
     }
+}
+
+/// What `reply` says, for everybody who sees the channel.
+pub(super) fn words(reply: &Reply) -> serde_json::Result<Value> {
+    Ok(unflagged(serde_json::to_value(Message::of(reply))?))
 }
 
 /// `message` without what says that one person alone sees it: that is decided by what answers a request, and

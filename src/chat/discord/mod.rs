@@ -1,6 +1,7 @@
 //! Discord: what it sends, what it is answered.
 
 pub mod client;
+mod digests;
 pub mod dispatcher;
 pub mod errors;
 pub mod gateway;

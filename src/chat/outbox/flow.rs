@@ -268,6 +268,11 @@ impl Outbox {
         }
     }
 
+    /// How the platform is, as a call shows that something else than posts made.
+    pub fn note_call(&self, called: &Result<(), Unsent>) {
+        self.note(called);
+    }
+
     /// How the platform is, as this shows.
     pub(super) fn note<T>(&self, sent: &Result<T, Unsent>) {
         let (now, pauses) = (Instant::now(), &self.pauses);

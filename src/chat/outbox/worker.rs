@@ -214,6 +214,11 @@ impl Outbox {
         self.news.notify_one();
     }
 
+    /// Whether the platform is known to answer, or nothing is known of it.
+    pub fn is_open(&self) -> bool {
+        self.gate() == Gate::Open
+    }
+
     pub(super) fn gate(&self) -> Gate {
         self.hold().gate(Instant::now())
     }

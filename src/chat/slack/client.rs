@@ -293,8 +293,7 @@ impl SlackApi {
         if !self.is_slacks(&url) {
             return Err(SlackError::Gone { code: "foreign_response_url".into() });
         }
-        let is_time = self.pace().may_send(Instant::now());
-        is_time.map_err(|wait| SlackError::Limited { wait })?;
+        self.may_call()?;
         let span = Span::none();
         let context = slack_morphism::SlackClientApiCallContext {
             rate_control_params: None,
@@ -434,8 +433,7 @@ impl SlackApi {
 
     async fn wait_for_turn(&self, channel: &str, patience: Duration) -> Result<(), SlackError> {
         if patience.is_zero() {
-            let is_time = self.pace().may_send(Instant::now());
-            return is_time.map_err(|wait| SlackError::Limited { wait });
+            return self.may_call();
         }
         let turn = self.pace().take_turn(channel, Instant::now(), patience);
         let wait = turn.map_err(|wait| SlackError::Limited { wait })?;
@@ -444,13 +442,14 @@ impl SlackApi {
     }
 
     /// Asks a method that changes nothing.
-    pub(super) async fn get<T, const N: usize>(
+    pub(super) async fn get<'p, T, P>(
         &self,
         method: &str,
-        parameters: &[(&str, Option<&str>); N],
+        parameters: &'p P,
     ) -> Result<T, SlackError>
     where
         T: for<'de> Deserialize<'de> + Send,
+        P: IntoIterator<Item = (&'p str, Option<&'p str>)> + Clone + Sync,
     {
         let Some(token) = &self.token else { return Err(no_token()) };
         let token = SlackApiToken::new(SlackApiTokenValue(token.expose_secret().into()));
@@ -459,7 +458,14 @@ impl SlackApi {
         asked.map_err(|error| self.judge(error))
     }
 
-    async fn call<T>(&self, method: &str, body: &Value) -> Result<T, SlackError>
+    /// # Errors
+    /// How long Slack still asks us to call nothing.
+    pub(super) fn may_call(&self) -> Result<(), SlackError> {
+        let is_time = self.pace().may_send(Instant::now());
+        is_time.map_err(|wait| SlackError::Limited { wait })
+    }
+
+    pub(super) async fn call<T>(&self, method: &str, body: &Value) -> Result<T, SlackError>
     where
         T: for<'de> Deserialize<'de> + Send,
     {

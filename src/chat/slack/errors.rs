@@ -2,14 +2,16 @@
 //!
 //! Sources: <https://docs.slack.dev/reference/methods/chat.postMessage#errors>,
 //! <https://docs.slack.dev/reference/methods/chat.postEphemeral#errors>,
+//! <https://docs.slack.dev/reference/methods/chat.scheduleMessage#errors>,
 //! <https://docs.slack.dev/interactivity/handling-user-interaction#message_responses>.
 
 use crate::chat::outbox::Policy;
 
 /// The errors that a message may be answered with, each with what is done about it.
-pub const ERRORS: [(&str, Policy); 71] = [
+pub const ERRORS: [(&str, Policy); 77] = [
     // The bot is not in the channel, or may not write there.
     ("channel_not_found", Policy::Person),
+    ("invalid_channel", Policy::Person),
     ("not_in_channel", Policy::Person),
     ("is_archived", Policy::Person),
     ("is_inactive", Policy::Person),
@@ -45,6 +47,8 @@ pub const ERRORS: [(&str, Policy); 71] = [
     ("exchanged_trigger_id", Policy::Gone),
     // The view was closed.
     ("not_found", Policy::Gone),
+    // The scheduled message was posted, or taken back.
+    ("invalid_scheduled_message_id", Policy::Gone),
     // The token is not valid, or not for this.
     ("invalid_auth", Policy::Mend),
     ("not_authed", Policy::Mend),
@@ -65,6 +69,9 @@ pub const ERRORS: [(&str, Policy); 71] = [
     ("external_channel_migrating", Policy::Later),
     ("team_added_to_org", Policy::Later),
     ("message_limit_exceeded", Policy::Later),
+    // Too many are scheduled for these minutes of the channel; or it took too long to say when.
+    ("restricted_too_many", Policy::Later),
+    ("time_in_past", Policy::Later),
     ("ratelimited", Policy::Limited),
     ("rate_limited", Policy::Limited),
     ("service_unavailable", Policy::Away),
@@ -76,6 +83,8 @@ pub const ERRORS: [(&str, Policy); 71] = [
     ("msg_too_long", Policy::Ours),
     ("msg_blocks_too_long", Policy::Ours),
     ("no_text", Policy::Ours),
+    ("invalid_time", Policy::Ours),
+    ("time_too_far", Policy::Ours),
     ("invalid_blocks", Policy::Ours),
     ("invalid_blocks_format", Policy::Ours),
     ("too_many_attachments", Policy::Ours),
