@@ -253,7 +253,7 @@ fn schedule(keys: &mut Fields) -> Option<Schedule> {
 
 fn zone(keys: &mut Fields) -> Option<Zone> {
     let otherwise = keys.text("default_zone");
-    let Some((word, at)) = keys.required("zone") else { return None };
+    let (word, at) = keys.required("zone")?;
     match (word.as_str(), otherwise) {
         ("team", Some((otherwise, at))) => {
             tz(keys, &otherwise, at).map(|otherwise| Zone::OfTeam { otherwise })

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use serde_json::Value;
 
 use super::is_known;
 use crate::catalog::snapshot::Target;
@@ -65,7 +66,7 @@ fn label(snapshot: &Snapshot, entity: &Entity) -> String {
         return title.to_string();
     }
     let is_group = entity.reference.kind() == "group";
-    let body = is_group.then(|| snapshot.body(entity)).unwrap_or_default();
+    let body = if is_group { snapshot.body(entity) } else { Value::Null };
     let display_name = body["spec"]["profile"]["displayName"].as_str();
     display_name.filter(|it| !it.trim().is_empty()).unwrap_or(&entity.name).to_string()
 }

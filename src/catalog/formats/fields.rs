@@ -258,7 +258,7 @@ pub fn wrong_type(file: &str, what: &str, wanted: &str, found: &Node) -> Problem
 /// The one of `names` that `typed` was probably meant to be.
 pub fn closest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
-    let likeness = |name: &str| strsim::jaro_winkler(&typed, name);
+    let likeness = |name: &str| strsim::jaro_winkler(&typed, &name.to_lowercase());
     let close = names.into_iter().filter(|name| likeness(name) >= LIKENESS_MIN);
     close.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
