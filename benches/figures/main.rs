@@ -2,13 +2,14 @@
 //!
 //! `cargo bench -- --entities 1000000 --seconds 10` asks for others; `--only snapshot` for one part.
 //!
-//! | part          | what is measured                                                       |
-//! |---------------|------------------------------------------------------------------------|
-//! | [`snapshot`]  | the catalog in memory, without any door                                |
-//! | [`import`]    | descriptors on disk into Postgres, beside COPY into the same tables    |
-//! | [`serve`]     | signed Slack commands over HTTP to `idp serve`, a process of its own   |
-//! | [`platforms`] | the same process, connected to both platforms by WebSockets            |
-//! | [`control`]   | the same client on a bare route; pgbench on the same server            |
+//! | part           | what is measured                                                       |
+//! |----------------|------------------------------------------------------------------------|
+//! | [`snapshot`]   | the catalog in memory, without any door                                |
+//! | [`import`]     | descriptors on disk into Postgres, beside COPY into the same tables    |
+//! | [`serve`]      | signed Slack commands over HTTP to `idp serve`, a process of its own   |
+//! | [`platforms`]  | the same process, connected to both platforms by WebSockets            |
+//! | [`scorecards`] | all entities by twenty rules, and one that changed, beside plain writes |
+//! | [`control`]    | the same client on a bare route; pgbench on the same server            |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a figure that cannot be had ends it")]
 
@@ -19,6 +20,7 @@ mod import;
 mod load;
 mod platforms;
 mod process;
+mod scorecards;
 mod serve;
 mod snapshot;
 
@@ -57,6 +59,7 @@ enum Part {
     Import,
     Serve,
     Platforms,
+    Scorecards,
     Control,
 }
 
@@ -76,7 +79,8 @@ async fn main() {
         if wants(Part::Snapshot) {
             snapshot::measure(&generated, &mut figures);
         }
-        let of_database = [Part::Import, Part::Serve, Part::Platforms, Part::Control];
+        let of_database =
+            [Part::Import, Part::Serve, Part::Platforms, Part::Scorecards, Part::Control];
         if of_database.into_iter().any(wants) {
             let imported = import::measure(&generated, &mut figures).await;
             if wants(Part::Serve) {
@@ -84,6 +88,9 @@ async fn main() {
             }
             if wants(Part::Platforms) {
                 platforms::measure(&generated, &imported, &mut figures).await;
+            }
+            if wants(Part::Scorecards) {
+                scorecards::measure(&generated, &imported, &mut figures).await;
             }
             if wants(Part::Control) {
                 control::measure(&generated, &imported, duration, &mut figures).await;
