@@ -24,6 +24,7 @@ pub mod summary;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use include_dir::{Dir, include_dir};
@@ -232,12 +233,17 @@ impl ScorecardSet {
 
     /// The built-in scorecards.
     pub fn built_in() -> ScorecardSet {
-        let read = BUILT_IN.files().filter(|it| is_scorecard_file(it.path())).map(|it| {
-            let name = it.path().to_string_lossy();
-            let text = it.contents_utf8().unwrap_or_default();
-            file::read(text, &name, &Keys::new()).expect("the tests read every built-in scorecard")
+        // Read once: a portal is read again with each change of it, and its own files are work enough.
+        static READ: LazyLock<ScorecardSet> = LazyLock::new(|| {
+            let read = BUILT_IN.files().filter(|it| is_scorecard_file(it.path())).map(|it| {
+                let name = it.path().to_string_lossy();
+                let text = it.contents_utf8().unwrap_or_default();
+                file::read(text, &name, &Keys::new())
+                    .expect("the tests read every built-in scorecard")
+            });
+            ScorecardSet::of(read.collect())
         });
-        ScorecardSet::of(read.collect())
+        READ.clone()
     }
 
     pub fn of(mut all: Vec<Scorecard>) -> ScorecardSet {
