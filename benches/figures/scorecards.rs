@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use idp::catalog::{self, EntityRef, Snapshot};
 use idp::facts::{self, Kind};
@@ -57,7 +57,9 @@ pub async fn measure(generated: &Generated, imported: &Imported, figures: &mut F
     report(db).await;
     let snapshot = Arc::new(catalog::flow::load(db, &[]).await.unwrap());
     let scorecards = Arc::new(ScorecardSet::of(vec![twenty_rules()]));
-    judge(&snapshot, &scorecards, &name, figures);
+    let now: DateTime<Utc> =
+        sqlx::query_scalar("select clock_timestamp()").fetch_one(db).await.unwrap();
+    judge(&snapshot, &scorecards, now, &name, figures);
 
     let loaded = Loaded { scorecards, read_at: Instant::now() };
     let mut evaluator = Evaluator::default();
@@ -75,7 +77,7 @@ pub async fn measure(generated: &Generated, imported: &Imported, figures: &mut F
     add(figures, &name("control-insert"), control_inserts(db).await);
     changes(&mut evaluator, db, &loaded, &name, figures).await;
     add(figures, &name("control-commit"), control_commits(db).await);
-    bombs(figures);
+    bombs(now, figures);
 }
 
 fn twenty_rules() -> idp::scorecards::Scorecard {
@@ -113,19 +115,15 @@ async fn report(db: &PgPool) {
 fn judge(
     snapshot: &Snapshot,
     scorecards: &ScorecardSet,
+    now: DateTime<Utc>,
     name: &impl Fn(&str) -> String,
     figures: &mut Figures,
 ) {
     let entities: Vec<EntityRef> = snapshot.entities().map(|it| it.reference.clone()).collect();
     let (facts, exempt, definitions) =
         (Default::default(), Default::default(), Definitions::default());
-    let means = Means {
-        scorecards,
-        facts: &facts,
-        exempt: &exempt,
-        definitions: &definitions,
-        now: Utc::now(),
-    };
+    let means =
+        Means { scorecards, facts: &facts, exempt: &exempt, definitions: &definitions, now };
     let judged = (0..WHOLES).map(|_| {
         let start = Instant::now();
         let scores = evaluate::scores(snapshot, &entities, &means);
@@ -240,7 +238,7 @@ async fn control_commits(db: &PgPool) -> Vec<Duration> {
 }
 
 /// The longest that an expression takes of an entity with all that it could look at.
-fn bombs(figures: &mut Figures) {
+fn bombs(now: DateTime<Utc>, figures: &mut Figures) {
     let long = ["size(entity.description + entity.description) > 0"; 20].join(" && ");
     let sources = [
         "entity.tags.all(a, entity.tags.all(b, a == b || a != b))",
@@ -265,8 +263,7 @@ fn bombs(figures: &mut Figures) {
     let took = sources.into_iter().map(|source| {
         let expression = Expression::read(source, &vocabulary).unwrap();
         let asked_now = Cell::new(false);
-        let subject =
-            Subject { entity: &large, facts: &nothing, now: Utc::now(), asked_now: &asked_now };
+        let subject = Subject { entity: &large, facts: &nothing, now, asked_now: &asked_now };
         let start = Instant::now();
         let _ = black_box(expression.is_true(&subject));
         start.elapsed()
