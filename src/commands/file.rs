@@ -126,6 +126,7 @@ impl Lookup {
                 | BuiltIn::Facts
                 | BuiltIn::Problems
                 | BuiltIn::Score
+                | BuiltIn::Scorecard
                 | BuiltIn::Exempt
                 | BuiltIn::Exemptions
                 | BuiltIn::Whoami

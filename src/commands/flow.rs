@@ -1,6 +1,6 @@
 //! Looking up: from memory at once; history, problems and lookups of one's own from where they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,10 +16,12 @@ use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
 use super::file::{HttpLookup, Lookup, SqlLookup};
 use super::lookups::adoption::{self, View};
 use super::lookups::link::{self, Wish};
+use super::lookups::score::Owned;
+use super::lookups::standings::Standings;
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
     BuiltIn, PAGE_ROWS, alias, dependents, exempt, facts, feedback, find, graph, help, history,
-    offset, owner, path, problems, score, show,
+    offset, owner, path, problems, score, scorecard, show, team_score,
 };
 use super::resolve::Question;
 use super::store;
@@ -27,15 +29,16 @@ use super::unanswered::{Asked, Unanswered};
 use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
-use crate::catalog::{self, EntityRef};
+use crate::catalog::{self, Entity, EntityRef};
 use crate::config::SecretReference;
 use crate::conversation::{Platform, Speaker, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::facts::Fact;
 use crate::integrations::http::Client;
 use crate::postgres::{self, is_outage};
+use crate::scorecards::evaluate::{self, Definitions};
 use crate::scorecards::exemption::{self, Exemption, State};
-use crate::scorecards::{Scorecard, ScorecardSet};
+use crate::scorecards::{self, Scorecard, ScorecardSet};
 use crate::usage;
 use crate::usage::report::Period;
 
@@ -97,6 +100,7 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::Facts) => ask_facts(question, means).await,
         Lookup::BuiltIn(BuiltIn::Problems) => ask_problems(question, means).await,
         Lookup::BuiltIn(BuiltIn::Score) => ask_score(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Scorecard) => ask_scorecard(question, means).await,
         Lookup::BuiltIn(BuiltIn::Exempt) => ask_exempt(question, means).await,
         Lookup::BuiltIn(BuiltIn::Exemptions) => ask_exemptions(question, means).await,
         Lookup::BuiltIn(BuiltIn::Adoption) => ask_adoption(question, means).await,
@@ -238,10 +242,152 @@ type Reported = (std::result::Result<Vec<Fact>, String>, exemption::Exempt);
 
 async fn ask_score(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     let entity = score::subject(question)?;
-    let is_admin = means.authority.role(question.person, Object::Catalog) == Role::Admin;
-    let scorecards = score::about(means.scorecards, entity, is_admin || is_terminal(question));
+    let scorecards = score::about(means.scorecards, entity, sees_drafts(question, means));
     let (facts, exempt) = reported(question, &scorecards, means).await?;
-    score::answer(question, &scorecards, facts, &exempt, means.now)
+    let owned = match team_score::owned(question.snapshot, entity) {
+        Some(entities) => Some(owned(question, &entities, means).await?),
+        None => None,
+    };
+    score::answer(question, &scorecards, facts, &exempt, owned.as_ref(), means.now)
+}
+
+async fn ask_scorecard(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let all = scorecard::visible(means.scorecards, sees_drafts(question, means));
+    let Some(asked) = scorecard::asked(question, &all)? else { return scorecard::listed(&all) };
+    let standings = standings(question, asked, None, means).await?;
+    let history = match means.db.filter(|_| standings.as_of.is_some()) {
+        Some(db) => history(db, asked, means.now).await?,
+        None => scorecard::History::default(),
+    };
+    scorecard::answer(question, asked, &standings, &history, means.now)
+}
+
+/// Whether whoever asks sees scorecards that are drafts.
+fn sees_drafts(question: &Question<'_>, means: &Means<'_>) -> bool {
+    let role = means.authority.role(question.person, Object::Catalog);
+    role == Role::Admin || is_terminal(question)
+}
+
+/// How what a team owns does, by the first few scorecards that may be about any of it.
+async fn owned<'a>(
+    question: &Question<'a>,
+    entities: &[&Entity],
+    means: &Means<'a>,
+) -> Result<Owned<'a>> {
+    let see_drafts = sees_drafts(question, means);
+    let scorecards = team_score::about(means.scorecards, entities, see_drafts);
+    let references: Vec<EntityRef> = entities.iter().map(|it| it.reference.clone()).collect();
+    let mut owned = Owned {
+        entities: entities.len(),
+        standings: Vec::new(),
+        more: scorecards.len().saturating_sub(team_score::SECTIONS_MAX),
+    };
+    for scorecard in scorecards.into_iter().take(team_score::SECTIONS_MAX) {
+        let standings = standings(question, scorecard, Some(&references), means).await?;
+        owned.standings.push((scorecard, standings));
+    }
+    Ok(owned)
+}
+
+/// How answers call what was evaluated.
+const SCORES: &str = "What was evaluated";
+
+/// How `entities` stand, all where none are given: as they were evaluated last; before that, and while the database does
+/// not answer, as they are judged now.
+async fn standings(
+    question: &Question<'_>,
+    scorecard: &Scorecard,
+    entities: Option<&[EntityRef]>,
+    means: &Means<'_>,
+) -> Result<Standings> {
+    let Some(db) = means.db else {
+        return judged_now(question, scorecard, entities, Err(no_database(SCORES)), means).await;
+    };
+    let asked = scorecards::flow::evaluated_scores(db, scorecard, entities);
+    match answered(SCORES, timeout(PATIENCE, asked).await) {
+        Ok(Some((at, scores))) => Ok(Standings { scores, as_of: Some(at), unasked: None }),
+        Ok(None) => judged_now(question, scorecard, entities, Ok(db), means).await,
+        Err(Error::Refusal(why)) => {
+            judged_now(question, scorecard, entities, Err(why), means).await
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The most entities that are judged while somebody waits.
+const JUDGED_MAX: usize = 1_000;
+
+/// # Errors
+/// A refusal where so many are asked for that nobody should wait for it.
+async fn judged_now(
+    question: &Question<'_>,
+    scorecard: &Scorecard,
+    entities: Option<&[EntityRef]>,
+    db: std::result::Result<&PgPool, Refusal>,
+    means: &Means<'_>,
+) -> Result<Standings> {
+    let may_mean = |it: &&Entity| scorecard.filter.may_mean(it);
+    let entities: Vec<EntityRef> = match entities {
+        Some(entities) => entities.to_vec(),
+        None => {
+            let all = question.snapshot.entities().filter(may_mean);
+            all.map(|it| it.reference.clone()).take(JUDGED_MAX + 1).collect()
+        }
+    };
+    if entities.len() > JUDGED_MAX {
+        let (why, next) = match db {
+            Err(why) => return Err(why.into()),
+            Ok(_) => (
+                "this version of the scorecard was not evaluated yet",
+                "Try again in a minute; `idp serve` evaluates what changed.",
+            ),
+        };
+        let what = format!("How everything does by `{}`", scorecard.name);
+        return Err(Refusal::Unavailable { what, why: why.into(), next: next.into() }.into());
+    }
+    let asked = match db {
+        Ok(db) => {
+            let asked = async {
+                let exempt = exemption::flow::live(db, None).await?;
+                anyhow::Ok((scorecards::flow::facts(db, &entities).await?, exempt))
+            };
+            answered(SCORES, timeout(PATIENCE, asked).await)
+        }
+        Err(why) => Err(why.into()),
+    };
+    let (facts, exempt, unasked) = match asked {
+        Ok((facts, exempt)) => (facts, exempt, None),
+        Err(Error::Refusal(why)) => {
+            let why = Some(why.to_string()).filter(|_| scorecard.reads_facts());
+            (HashMap::new(), exemption::Exempt::default(), why)
+        }
+        Err(fault) => return Err(fault),
+    };
+    let alone = ScorecardSet::of(vec![scorecard.clone()]);
+    let judging = evaluate::Means {
+        scorecards: &alone,
+        facts: &facts,
+        exempt: &exempt,
+        definitions: &Definitions::default(),
+        now: means.now,
+    };
+    let scores = evaluate::scores(question.snapshot, &entities, &judging);
+    Ok(Standings { scores, as_of: None, unasked })
+}
+
+async fn history(
+    db: &PgPool,
+    scorecard: &Scorecard,
+    now: DateTime<Utc>,
+) -> Result<scorecard::History> {
+    let asked = async {
+        let (name, first) = (&scorecard.name, scorecard::first_day(now));
+        let since = now - TimeDelta::days(scorecard::LATELY_DAYS);
+        let changes = scorecards::flow::day_changes(db, name, None, first).await?;
+        let flips = scorecards::flow::flips(db, Some(name), None, since, now).await?;
+        anyhow::Ok(scorecard::History { changes, flips })
+    };
+    answered(SCORES, timeout(PATIENCE, asked).await)
 }
 
 /// What the catalog says is scored in an incident too: what was reported counts as unknown then.

@@ -408,8 +408,11 @@ fn has_moved(state: &State) -> bool {
 
 /// What tells one set of scorecards from another.
 fn fingerprints(scorecards: &ScorecardSet) -> String {
-    let each = scorecards.iter().map(|it| format!("{}:{}", it.name, it.fingerprint));
-    each.collect::<Vec<_>>().join(" ")
+    scorecards.iter().map(fingerprint).collect::<Vec<_>>().join(" ")
+}
+
+fn fingerprint(scorecard: &Scorecard) -> String {
+    format!("{}:{}", scorecard.name, scorecard.fingerprint)
 }
 
 /// A name that nobody else has: a random UUID.
@@ -510,6 +513,24 @@ pub async fn scores(
     let mut scores = scores.context("could not read scores")?;
     scores.retain(|score| Some(score.definition) == current);
     Ok(scores)
+}
+
+/// As [`scores`], with when everything was evaluated last; `None` before all of it was by this version of the scorecard.
+///
+/// # Errors
+/// The database.
+pub async fn evaluated_scores(
+    db: &PgPool,
+    scorecard: &Scorecard,
+    entities: Option<&[EntityRef]>,
+) -> anyhow::Result<Option<(DateTime<Utc>, Vec<Score>)>> {
+    let mut connection = db.acquire().await?;
+    let state = store::state(&mut connection).await?;
+    drop(connection);
+    let own = fingerprint(scorecard);
+    let is_evaluated = state.scorecards.split(' ').any(|it| it == own);
+    let Some(at) = state.evaluated_at.filter(|_| is_evaluated) else { return Ok(None) };
+    Ok(Some((at, scores(db, scorecard, entities).await?)))
 }
 
 /// How the standings by `scorecard` changed on each day from `since` on, the newest first; of `entities` only, where some

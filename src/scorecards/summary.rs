@@ -92,7 +92,7 @@ pub struct Net {
 }
 
 impl Summary {
-    pub fn of(scorecard: &Scorecard, scores: &[Score]) -> Summary {
+    pub fn of<'a>(scorecard: &Scorecard, scores: impl IntoIterator<Item = &'a Score>) -> Summary {
         let mut totals = Totals::of(scorecard);
         for score in scores {
             totals.add(score.level, 1);

@@ -67,6 +67,7 @@ async fn no_descriptor_speaks_through_any_command_of_discord() {
             "exempt",
             "exemptions",
             "score",
+            "scorecard",
             "feedback",
             "alias",
             "adoption",

@@ -124,6 +124,8 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("list --team t{name}"),
         format!("problems t{name}"),
         format!("score c{name}"),
+        format!("score t{name}"),
+        "scorecard".into(),
         format!("exempt c{name} on-call 5 because"),
         "exemptions".into(),
         format!("feedback \"owner c{name}\" not-helpful no"),
@@ -210,7 +212,7 @@ async fn no_descriptor_speaks_through_any_command() {
         let is_said = message["blocks"].to_string().contains(HARMLESS);
         // A score names its entity by its name alone. What people ask and say is in a database that is empty here;
         // `usage.rs` has hostile ones.
-        let of_nobody = ["help", "adoption", "score"];
+        let of_nobody = ["help", "adoption", "score", "scorecard"];
         let is_of_nobody = of_nobody.contains(&question.split(' ').next().unwrap_or_default());
         assert!(is_said || is_of_nobody, "{question} says nothing of the victim: {message}");
         harmless.push((shape(&message), seen(&message)));

@@ -72,6 +72,7 @@ mod recent_answers;
 mod scale;
 mod schedules;
 mod score;
+mod scorecard_answers;
 mod scorecard_imports;
 mod scorecards;
 mod selects;

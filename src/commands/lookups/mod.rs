@@ -18,7 +18,10 @@ pub mod owner;
 pub mod path;
 pub mod problems;
 pub mod score;
+pub mod scorecard;
 pub mod show;
+pub mod standings;
+pub mod team_score;
 pub mod whoami;
 
 use std::borrow::Cow;
@@ -53,6 +56,7 @@ pub enum BuiltIn {
     Facts,
     Problems,
     Score,
+    Scorecard,
     Exempt,
     Exemptions,
     Whoami,
@@ -77,6 +81,7 @@ impl BuiltIn {
         BuiltIn::Facts,
         BuiltIn::Problems,
         BuiltIn::Score,
+        BuiltIn::Scorecard,
         BuiltIn::Exempt,
         BuiltIn::Exemptions,
         BuiltIn::Whoami,
@@ -101,6 +106,7 @@ impl BuiltIn {
             BuiltIn::Facts => "facts",
             BuiltIn::Problems => "problems",
             BuiltIn::Score => "score",
+            BuiltIn::Scorecard => "scorecard",
             BuiltIn::Exempt => "exempt",
             BuiltIn::Exemptions => "exemptions",
             BuiltIn::Whoami => "whoami",
@@ -127,7 +133,8 @@ impl BuiltIn {
             BuiltIn::Path => &["from", "to"],
             BuiltIn::Feedback => &["about", "verdict"],
             BuiltIn::Alias => &["name", "entity"],
-            BuiltIn::Exemptions
+            BuiltIn::Scorecard
+            | BuiltIn::Exemptions
             | BuiltIn::Help
             | BuiltIn::List
             | BuiltIn::Problems

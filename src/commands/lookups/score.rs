@@ -4,11 +4,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Named, json, required};
+use super::standings::Standings;
+use super::team_score::{self, Team};
+use super::{Named, json, label, required};
 use crate::catalog::Entity;
 use crate::commands::resolve::Question;
 use crate::error::Result;
 use crate::facts::{self, Fact};
+use crate::pictures::chart::Chart;
 use crate::scorecards::exemption::Exempt;
 use crate::scorecards::judge::{self, Judged, Known, Outcome, Step};
 use crate::scorecards::level::Climb;
@@ -26,11 +29,23 @@ const HALF: u8 = 50;
 #[derive(Debug, Serialize)]
 pub struct Answer<'a> {
     pub entity: Named<'a>,
-    /// How many scorecards are about it.
+    /// How many scorecards are about it, or about what it owns.
     pub total: usize,
     pub scorecards: Vec<Card<'a>>,
     /// Why reported facts could not be asked: rules that read them are unknown.
     pub unasked: Option<String>,
+    /// How what it owns does; `None` where it is no team, or no scorecard is about what it owns.
+    pub team: Option<Team<'a>>,
+    pub chart: Option<Chart>,
+}
+
+/// What a team owns.
+#[derive(Debug)]
+pub struct Owned<'a> {
+    pub entities: usize,
+    pub standings: Vec<(&'a Scorecard, Standings)>,
+    /// How many scorecards were not asked.
+    pub more: usize,
 }
 
 /// One scorecard.
@@ -108,7 +123,7 @@ pub fn about<'a>(all: &'a ScorecardSet, entity: &Entity, see_drafts: bool) -> Ve
     all.iter().filter(|it| it.filter.may_mean(entity) && (see_drafts || !it.draft)).collect()
 }
 
-/// What `scorecards` find of the subject. `facts` are those reported of it, or why they could not be asked.
+/// What `scorecards` find of the subject, and what others find of what is `owned` by it. `facts` are those reported of it, or why they could not be asked.
 ///
 /// # Errors
 /// A fault when the answer is no JSON.
@@ -117,6 +132,7 @@ pub fn answer(
     scorecards: &[&Scorecard],
     facts: std::result::Result<Vec<Fact>, String>,
     exempt: &Exempt,
+    owned: Option<&Owned<'_>>,
     now: DateTime<Utc>,
 ) -> Result<Value> {
     let entity = subject(question)?;
@@ -137,7 +153,17 @@ pub fn answer(
     let cards: Vec<Card<'_>> =
         cards.iter().map(|(scorecard, judged)| card(&named.words, scorecard, judged)).collect();
     let unasked = unasked.filter(|_| !cards.is_empty());
-    json(Answer { entity: named, total: cards.len(), scorecards: cards, unasked })
+    let snapshot = question.snapshot;
+    let team = owned.map(|it| team_score::team(snapshot, it.entities, &it.standings, it.more));
+    let team = team.filter(|it| !it.sections.is_empty());
+    json(Answer {
+        total: cards.len() + team.as_ref().map_or(0, |it| it.sections.len()),
+        scorecards: cards,
+        unasked,
+        chart: owned.and_then(|it| team_score::chart(snapshot, &label(entity), &it.standings)),
+        team,
+        entity: named,
+    })
 }
 
 fn card<'a>(entity: &str, scorecard: &'a Scorecard, judged: &'a Judged) -> Card<'a> {
