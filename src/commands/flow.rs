@@ -168,7 +168,11 @@ async fn ask_adoption(question: &Question<'_>, means: &Means<'_>) -> Result<Valu
         answered(USAGE, timeout(PATIENCE, unanswered(db, adoption::IN_VAIN_MAX)).await)
     };
     match View::of(question) {
-        View::Overview => adoption::overview(question, period, &figures().await?, in_vain().await?),
+        View::Overview => {
+            let decisions = exemption::flow::decisions(db, period.from, period.to);
+            let decisions = answered(USAGE, timeout(PATIENCE, decisions).await)?;
+            adoption::overview(question, period, &figures().await?, in_vain().await?, decisions)
+        }
         View::Commands => adoption::commands(question, period, figures().await?),
         View::Teams => adoption::teams(question, period, &figures().await?),
         View::Unanswered => adoption::unanswered(question, period, in_vain().await?),

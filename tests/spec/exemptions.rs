@@ -8,7 +8,7 @@ use idp::scorecards::exemption::{Decision, flow};
 use idp::terminal::ask::typed;
 use serde_json::json;
 
-use crate::asking::{Asking, invocation};
+use crate::asking::{ADMIN, Asking, invocation};
 use crate::scale::at_full;
 use crate::world::World;
 
@@ -188,4 +188,28 @@ async fn the_home_shows_ones_own_requests_and_those_that_wait_for_one() {
     assert!(!of_zoe.contains("Waiting for you"), "{of_zoe}");
     let of_kim = home(&kim).await;
     assert!(of_kim.contains("Waiting for you") && of_kim.contains("exemptions grant"), "{of_kim}");
+}
+
+#[tokio::test]
+async fn how_long_people_wait_for_a_decision_is_in_the_report() {
+    let asking = Asking::acme().await;
+    let mut ids = Vec::new();
+    for rule in ["restore", "runbook", "dashboard"] {
+        let asked =
+            says(&asking, "zoe-laurent", &format!("exempt payment-api {rule} 30 Later")).await;
+        ids.push(asked.answer["id"].as_i64().unwrap_or_else(|| panic!("{}", asked.markdown)));
+    }
+    says(&asking, "daniel-kim", &format!("exemptions grant {}", ids[0])).await;
+    says(&asking, "daniel-kim", &format!("exemptions refuse {}", ids[1])).await;
+    let waited =
+        "update idp.exemption set asked_at = decided_at - make_interval(hours => $2) where id = $1";
+    for (id, hours) in [(ids[0], 3), (ids[1], 5)] {
+        sqlx::query(waited).bind(id).bind(hours).execute(&asking.fresh.pool).await.unwrap();
+    }
+    asking.app.record().await;
+    let mut asked = invocation("adoption");
+    asked.speaker.user_id = ADMIN.into();
+    let report = asking.app.answer(Way::Command, asked).await;
+    let approvals = "Approvals: 2 decided, half of them within 4 h, the slowest in 5 h; 1 waits";
+    assert!(report.markdown.contains(approvals), "{}", report.markdown);
 }

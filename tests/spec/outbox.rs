@@ -267,6 +267,33 @@ async fn what_a_dead_process_was_sending_is_sent_again_only_where_copies_are_tol
     }
 }
 
+/// D12: the answer to the first try was lost, the second came too early; the platform tells copies apart no longer.
+#[tokio::test]
+async fn that_a_second_try_was_refused_says_nothing_of_the_first() {
+    for (first_tried, ended) in
+        [(true, Err("may_have_arrived".to_string())), (false, Ok("9".into()))]
+    {
+        let (office, fake) = (Office::open().await, Fake::start(Platform::Discord).await);
+        fake.answers(|call| call.posts.then(|| limited(60)));
+        office.enqueues(&[message(Platform::Discord, "C1", 1)]).await;
+        if first_tried {
+            office.dies_while_sending("key-1", 5.0).await;
+        }
+        let stop = CancellationToken::new();
+        office.process_until(&fake, SHORT, &stop);
+        let put_off = async || {
+            let waits = "select count(*) from idp.outbox where not_before > clock_timestamp()";
+            sqlx::query_scalar::<_, i64>(waits).fetch_one(&office.fresh.pool).await.unwrap()
+        };
+        until("it is put off", put_off, |count| *count == 1).await;
+        office.stops(&stop).await;
+        office.passes(300.0).await;
+        fake.answers(|_| None);
+        office.process(&fake, SHORT);
+        assert_eq!(office.end_of("key-1").await, ended, "{first_tried}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_written_down_twice_is_said_once() {
     let (office, fake) = (Office::open().await, Fake::start(Platform::Slack).await);

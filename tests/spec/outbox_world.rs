@@ -279,6 +279,17 @@ impl Office {
                     where key = $1";
         sqlx::query(dead).bind(key).bind(ago_s).execute(&self.fresh.pool).await.unwrap();
     }
+
+    /// So many seconds pass for what waits, and its turn comes.
+    pub async fn passes(&self, seconds: f64) {
+        for passing in [
+            "update idp.outbox set not_before = clock_timestamp(), tried_at = tried_at - make_interval(secs => $1)",
+            "update idp.outbox_pause set until = until - make_interval(secs => $1)",
+            "update idp.outbox_lane set next_at = least(next_at - make_interval(secs => $1), clock_timestamp())",
+        ] {
+            sqlx::query(passing).bind(seconds).execute(&self.fresh.pool).await.unwrap();
+        }
+    }
 }
 
 impl Drop for Office {

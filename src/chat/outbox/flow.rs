@@ -191,7 +191,8 @@ impl Outbox {
                 let is_limited = unsent.policy == Policy::Limited;
                 let put_off = Outcome::PutOff {
                     wait_s: wait.as_secs_f64(),
-                    has_not_arrived: unsent.policy != Policy::Uncertain,
+                    // What this try tells it does not tell of one before it.
+                    has_not_arrived: unsent.policy != Policy::Uncertain && row.tried_s.is_none(),
                     pauses_all: is_limited && unsent.everywhere,
                 };
                 // More urgent messages to the channel keep to its limit as well.

@@ -19,6 +19,7 @@ use crate::commands::unanswered::Asked;
 use crate::conversation::{Platform, Way};
 use crate::error::Result;
 use crate::pictures::chart::Chart;
+use crate::scorecards::exemption::Decisions;
 use crate::usage::feedback::Said;
 use crate::usage::flow::AllSaid;
 use crate::usage::report::{Figures, OfCommand, Period};
@@ -90,6 +91,8 @@ struct Overview {
     most: Vec<OfCommand>,
     median: Option<String>,
     nearly_all: Option<String>,
+    /// `None` where nobody asked for anything.
+    approvals: Option<Approvals>,
     helpful: u64,
     not_helpful: u64,
     has_besides: bool,
@@ -98,6 +101,15 @@ struct Overview {
     forms: u64,
     suggestions: u64,
     in_vain: Vec<InVain>,
+}
+
+/// How long people waited for a decision on what they asked for.
+#[derive(Debug, Serialize)]
+struct Approvals {
+    decided: i64,
+    median: Option<String>,
+    longest: Option<String>,
+    waiting: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +208,7 @@ pub fn overview(
     period: Period,
     figures: &Figures,
     asked_in_vain: Vec<Asked>,
+    decisions: Decisions,
 ) -> Result<Value> {
     let snapshot = question.snapshot;
     let asked = figures.asked();
@@ -222,6 +235,7 @@ pub fn overview(
         most: named.take(COMMANDS_NAMED_MAX).cloned().collect(),
         median: within(figures, 50.0),
         nearly_all: within(figures, 99.0),
+        approvals: approvals(decisions),
         helpful: figures.helpful,
         not_helpful: figures.not_helpful,
         has_besides: homes + cards + forms + suggestions > 0,
@@ -232,6 +246,27 @@ pub fn overview(
         in_vain,
     };
     json(Answer { chart: figures.chart(period), ..answer(period, asked, overview) })
+}
+
+fn approvals(decisions: Decisions) -> Option<Approvals> {
+    let Decisions { decided, median_s, longest_s, waiting } = decisions;
+    (decided + waiting > 0).then(|| Approvals {
+        decided,
+        median: median_s.map(how_long),
+        longest: longest_s.map(how_long),
+        waiting,
+    })
+}
+
+/// `less than a minute`, `12 min`, `5 h`, `3 days`.
+fn how_long(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).floor();
+    match minutes {
+        _ if minutes < 1.0 => "less than a minute".into(),
+        _ if minutes < 120.0 => format!("{minutes} min"),
+        _ if minutes < 48.0 * 60.0 => format!("{} h", (minutes / 60.0).floor()),
+        _ => format!("{} days", (minutes / 60.0 / 24.0).floor()),
+    }
 }
 
 /// What was asked of each command.
@@ -443,6 +478,12 @@ mod tests {
         assert_eq!(lacks(&commands, &known, "owner zzzz-till"), None);
         let long = "z".repeat(NAME_CHARACTERS_MAX + 1);
         assert_eq!(of(&format!("owner {long}")), Some(Lacks::default()));
+    }
+
+    #[test]
+    fn how_long_something_took_is_said_as_people_say_it() {
+        let told = [0.5, 60.0, 7_199.0, 7_200.0, 172_799.0, 172_800.0].map(how_long);
+        assert_eq!(told, ["less than a minute", "1 min", "119 min", "2 h", "47 h", "2 days"]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Asking for exemptions, and deciding on them.
 
 use anyhow::Context;
+use chrono::NaiveDate;
 use sqlx::PgPool;
 
-use super::{Decision, Exempt, Exemption, Request, store};
+use super::{Decision, Decisions, Exempt, Exemption, Request, store};
 use crate::catalog::EntityRef;
 use crate::error::{Refusal, Result};
 
@@ -70,4 +71,13 @@ pub async fn current(
 ) -> anyhow::Result<(Vec<Exemption>, i64)> {
     let mut connection = db.acquire().await?;
     Ok(store::current(&mut connection, asked_by, offset, rows).await?)
+}
+
+/// How long people waited for the decisions of the days `from` to `to`, of UTC.
+///
+/// # Errors
+/// The database.
+pub async fn decisions(db: &PgPool, from: NaiveDate, to: NaiveDate) -> anyhow::Result<Decisions> {
+    let mut connection = db.acquire().await?;
+    Ok(store::decisions(&mut connection, from, to).await?)
 }

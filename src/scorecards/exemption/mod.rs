@@ -25,6 +25,18 @@ pub const REASON_CHARACTERS_MAX: usize = 500;
 /// How long what was asked waits for somebody to decide.
 pub const OPEN_DAYS: i64 = 30;
 
+/// How long people waited for a decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, sqlx::FromRow)]
+pub struct Decisions {
+    pub decided: i64,
+    /// Of half of what was decided no longer than this, in seconds; `None` where nothing was.
+    pub median_s: Option<f64>,
+    /// The longest, in seconds.
+    pub longest_s: Option<f64>,
+    /// What waits now.
+    pub waiting: i64,
+}
+
 /// What somebody asked for, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exemption {

@@ -1,10 +1,10 @@
 //! The SQL of exemptions.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::{Exemption, OPEN_DAYS, Request, State};
+use super::{Decisions, Exemption, OPEN_DAYS, Request, State};
 use crate::catalog::EntityRef;
 
 const COLUMNS: &str = "id, entity, scorecard, rule, reason, days, asked_by, asked_at, state, decided_by, decided_at, \
@@ -122,6 +122,32 @@ pub async fn current(
         .await?;
     let total = rows.first().map_or(Ok(0), |row| row.try_get("total"))?;
     Ok((rows.iter().map(read).collect::<sqlx::Result<_>>()?, total))
+}
+
+/// How long people waited for the decisions of the days `from` to `to`, of UTC; what was ended since is not among them.
+pub async fn decisions(
+    db: &mut PgConnection,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> sqlx::Result<Decisions> {
+    sqlx::query_as(
+        "with decided as (
+           select extract(epoch from decided_at - asked_at)::double precision as waited_s
+           from idp.exemption
+           where state in ('granted', 'refused')
+             and decided_at >= $1::timestamp at time zone 'UTC'
+             and decided_at < ($2::timestamp + interval '1 day') at time zone 'UTC')
+         select count(*) as decided, max(waited_s) as longest_s,
+           percentile_cont(0.5) within group (order by waited_s) as median_s,
+           (select count(*) from idp.exemption
+            where state = 'asked' and asked_at > clock_timestamp() - make_interval(days => $3)) as waiting
+         from decided",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(OPEN_DAYS as i32)
+    .fetch_one(db)
+    .await
 }
 
 fn read(row: &PgRow) -> sqlx::Result<Exemption> {
