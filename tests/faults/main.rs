@@ -6,6 +6,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
 
+#[path = "../spec/digest_platform.rs"]
+#[allow(dead_code, reason = "what else it can, the specification asks for")]
+mod digest_platform;
+mod digests;
 mod first_start;
 mod home;
 mod imports;

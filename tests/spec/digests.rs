@@ -13,7 +13,8 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::digest_world::{Fate, Office, SHORT, digest, entity, new_year, team, weekly};
+use crate::digest_platform::{Fate, new_year};
+use crate::digest_world::{Office, SHORT, digest, entity, team, weekly};
 use crate::scale::full_or;
 use crate::waiting::until;
 

@@ -26,6 +26,7 @@ mod database;
 mod deliveries;
 mod demo;
 mod descriptors;
+mod digest_platform;
 mod digest_world;
 mod digests;
 mod directory;
