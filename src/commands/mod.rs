@@ -22,6 +22,7 @@ pub mod template;
 pub mod unanswered;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 
@@ -44,12 +45,16 @@ pub struct CommandSet {
 impl CommandSet {
     /// The built-in commands, embedded in the binary.
     pub fn built_in() -> CommandSet {
-        let commands = BUILT_IN.files().filter(|it| is_command_file(it.path())).map(|it| {
-            let name = it.path().to_string_lossy();
-            let text = it.contents_utf8().unwrap_or_default();
-            file::read(text, &name).expect("the tests read every built-in command")
+        // Read once: a portal is read again with each change of it, and its own files are work enough.
+        static READ: LazyLock<CommandSet> = LazyLock::new(|| {
+            let commands = BUILT_IN.files().filter(|it| is_command_file(it.path())).map(|it| {
+                let name = it.path().to_string_lossy();
+                let text = it.contents_utf8().unwrap_or_default();
+                file::read(text, &name).expect("the tests read every built-in command")
+            });
+            CommandSet::of(commands.collect())
         });
-        CommandSet::of(commands.collect())
+        READ.clone()
     }
 
     /// The built-in commands and those of the directory `dir` over them; what is wrong with its files,
