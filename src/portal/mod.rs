@@ -29,7 +29,7 @@ const COMMANDS_DIR: &str = "commands";
 const DIGESTS_DIR: &str = "digests";
 
 /// Where scorecard files lie.
-const SCORECARDS_DIR: &str = "scorecards";
+pub const SCORECARDS_DIR: &str = "scorecards";
 
 /// A portal directory that was read and found good.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ pub mod flow;
 pub mod formats;
 pub mod judge;
 pub mod level;
+pub mod preview;
 pub mod store;
 pub mod summary;
 
@@ -34,6 +35,7 @@ pub use self::expression::Expression;
 pub use self::level::{Level, Levels};
 use crate::catalog::formats::fields::{self, START};
 use crate::catalog::{Entity, EntityRef, Problem, Severity};
+use crate::error::Refusal;
 use crate::facts::Kind;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scorecards");
@@ -262,6 +264,56 @@ impl ScorecardSet {
 
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+}
+
+/// The rule that `typed` names: `runbook`, or `production-readiness/runbook` where several scorecards have one.
+///
+/// # Errors
+/// A rule that no scorecard has, or several.
+pub fn rule<'a>(
+    scorecards: &[&'a Scorecard],
+    typed: &str,
+) -> Result<(&'a Scorecard, &'a Rule), Refusal> {
+    let (card, name) = match typed.split_once('/') {
+        Some((card, name)) => (Some(card), name),
+        None => (None, typed),
+    };
+    let of_card = |it: &&Scorecard| card.is_none_or(|card| it.name.eq_ignore_ascii_case(card));
+    let named: Vec<(&Scorecard, &Rule)> = scorecards
+        .iter()
+        .copied()
+        .filter(of_card)
+        .filter_map(|it| {
+            Some((it, it.rules().find(|(_, rule)| rule.name.eq_ignore_ascii_case(name))?.1))
+        })
+        .collect();
+    match named[..] {
+        [only] => Ok(only),
+        [] => {
+            let names: Vec<&str> = scorecards
+                .iter()
+                .flat_map(|it| it.rules().map(|(_, rule)| rule.name.as_str()))
+                .collect();
+            let expected = match fields::closest(name, names.iter().copied()) {
+                Some(closest) => format!("did you mean `{closest}`"),
+                None => format!("name one of `{}`", names.join("`, `")),
+            };
+            Err(Refusal::InvalidArgument {
+                argument: "rule".into(),
+                value: typed.to_string(),
+                expected,
+            })
+        }
+        _ => {
+            let full: Vec<String> =
+                named.iter().map(|(it, rule)| format!("`{}/{}`", it.name, rule.name)).collect();
+            Err(Refusal::InvalidArgument {
+                argument: "rule".into(),
+                value: typed.to_string(),
+                expected: format!("say of which scorecard: {}", full.join(", ")),
+            })
+        }
     }
 }
 

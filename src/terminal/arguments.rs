@@ -41,7 +41,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Facts,
     },
-    /// Scorecards of other products, in and out
+    /// Scorecards: what one would change, why a rule finds what it does, and those of other products
     Score {
         #[command(subcommand)]
         command: Score,
@@ -219,6 +219,29 @@ pub enum ScorecardFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum Score {
+    /// Tell who would move to which level if a scorecard were published, and what its rules find
+    Preview {
+        /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+        /// The scorecard file; it stays unpublished
+        file: PathBuf,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Tell the values behind what a rule finds of an entity, and what it would take
+    Explain {
+        /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+        /// The entity: `payment-api`, `component:default/payment-api`
+        #[arg(value_name = "REF")]
+        entity: String,
+        /// The rule: `runbook`, `production-readiness/runbook`
+        rule: String,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
     /// Make scorecard files of those of another product, and tell what they leave out
     Import {
         #[arg(long, value_enum)]

@@ -244,12 +244,13 @@ fn table(facts: &[Fact], now: DateTime<Utc>) -> String {
     super::visible(&format!("{lines}{}\n", counted(facts.len(), "fact")))
 }
 
-fn day(time: DateTime<Utc>) -> String {
+/// As people read it.
+pub fn day(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command asks the clock when it tells ages")]
-fn now() -> DateTime<Utc> {
+pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 

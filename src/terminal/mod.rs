@@ -18,7 +18,9 @@ pub mod logs;
 pub mod prompt;
 pub mod render;
 pub mod running;
+pub mod score_explain;
 pub mod score_formats;
+pub mod score_preview;
 pub mod serve;
 pub mod setup;
 
@@ -65,19 +67,30 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve::run(&config, install, serve).await,
         Command::Discord { command } => discord::run(&config, command).await,
         Command::Facts { command } => facts::run(&config, install, command).await,
-        Command::Score { command } => score(&config, command),
+        Command::Score { command } => score(&config, install, command).await,
         Command::Access { command } => access::run(&config, install, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }
 }
 
-fn score(config: &Config, command: arguments::Score) -> anyhow::Result<ExitCode> {
+async fn score(
+    config: &Config,
+    install: bool,
+    command: arguments::Score,
+) -> anyhow::Result<ExitCode> {
     match command {
         arguments::Score::Import { from, file, out, format } => {
             score_formats::import(from, &file, out.as_deref(), format)
         }
         arguments::Score::Export { to, portal, scorecard } => {
             score_formats::export(config, to, portal.as_deref(), &scorecard)
+        }
+        arguments::Score::Preview { portal, file, format } => {
+            score_preview::run(config, install, portal.as_deref(), &file, format).await
+        }
+        arguments::Score::Explain { portal, entity, rule, format } => {
+            let asked = (entity.as_str(), rule.as_str());
+            score_explain::run(config, install, portal.as_deref(), asked, format).await
         }
     }
 }

@@ -9,7 +9,7 @@ use super::arguments::{ReportFormat, ScorecardFormat};
 use super::check::{counted, listed};
 use crate::config::Config;
 use crate::scorecards::formats::{self, Format, Imported, Note};
-use crate::scorecards::{Keys, Scorecard, ScorecardSet, file};
+use crate::scorecards::{Scorecard, file};
 
 use super::setup;
 
@@ -49,7 +49,11 @@ pub fn import(
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+/// The text of a scorecard file.
+///
+/// # Errors
+/// What cannot be read, or is larger than any scorecard.
+pub fn read(file: &Path) -> anyhow::Result<String> {
     let size = std::fs::metadata(file).map(|it| it.len());
     let size = size.with_context(|| format!("cannot read {}; check the path", file.display()))?;
     if size > FILE_BYTES_MAX {
@@ -115,15 +119,7 @@ pub fn export(
 }
 
 fn find(config: &Config, portal: Option<&Path>, named: &str) -> anyhow::Result<Scorecard> {
-    let dir = setup::portal_dir_if_any(config, portal)?;
-    let keys: Keys = match &dir {
-        Some(dir) => {
-            let settings = setup::settings(dir)?;
-            let kinds = settings.facts.kinds().into_iter();
-            kinds.map(|(key, kind)| (key.to_string(), kind.clone())).collect()
-        }
-        None => Keys::new(),
-    };
+    let (set, keys) = setup::scorecards(config, portal)?;
     let path = Path::new(named);
     if path.is_file() {
         let text = read(path)?;
@@ -131,10 +127,6 @@ fn find(config: &Config, portal: Option<&Path>, named: &str) -> anyhow::Result<S
             bail!("{named} is no scorecard file\n{}", listed(&problems).trim_end())
         });
     }
-    let set = match &dir {
-        Some(dir) => ScorecardSet::load(&dir.join("scorecards"), &keys, true).0,
-        None => ScorecardSet::built_in(),
-    };
     set.find(named).cloned().with_context(|| {
         let names: Vec<String> = set.iter().map(|it| format!("`{}`", it.name)).collect();
         format!("there is no scorecard `{named}`; there are {}", names.join(", "))

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::integrations::http::{Client, Policy};
 use crate::portal::{self, Portal, Settings};
 use crate::postgres::{Database, Private};
+use crate::scorecards::{Keys, ScorecardSet};
 
 /// A call that makes no sense: the process ends with 2.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,21 @@ pub fn portal(dir: &Path) -> anyhow::Result<Portal> {
 /// Every problem that they have, with its place.
 pub fn settings(dir: &Path) -> anyhow::Result<Settings> {
     Settings::load(dir).map_err(|problems| not_good(dir, &problems))
+}
+
+/// The scorecards of the portal directory, as [`portal_dir_if_any`] finds it, and the kinds of the facts that they read;
+/// the built-in ones where there is none. A broken file of it is left out.
+///
+/// # Errors
+/// Every problem of the settings, with its place.
+pub fn scorecards(config: &Config, named: Option<&Path>) -> anyhow::Result<(ScorecardSet, Keys)> {
+    let Some(dir) = portal_dir_if_any(config, named)? else {
+        return Ok((ScorecardSet::built_in(), Keys::new()));
+    };
+    let settings = settings(&dir)?;
+    let (keys, built_in) = (portal::keys(&settings), settings.built_in_scorecards);
+    let (set, _) = ScorecardSet::load(&dir.join(portal::SCORECARDS_DIR), &keys, built_in);
+    Ok((set, keys))
 }
 
 fn not_good(dir: &Path, problems: &[Problem]) -> anyhow::Error {

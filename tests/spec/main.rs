@@ -73,6 +73,7 @@ mod recent_answers;
 mod scale;
 mod schedules;
 mod score;
+mod score_command_line;
 mod scorecard_answers;
 mod scorecard_imports;
 mod scorecards;

@@ -209,63 +209,23 @@ pub struct Request {
     pub asked_by: EntityRef,
 }
 
-/// The rule that `typed` names: `runbook`, or `production-readiness/runbook` where several scorecards have one.
+/// The rule that `typed` names, of one of `scorecards`.
 ///
 /// # Errors
-/// A rule that no scorecard has, or several; one that nobody can be exempt from.
+/// What [`scorecards::rule`](super::rule) refuses; a scorecard that knows no exemptions.
 pub fn rule<'a>(
     scorecards: &[&'a Scorecard],
     typed: &str,
 ) -> Result<(&'a Scorecard, &'a Rule), Refusal> {
-    let (card, name) = match typed.split_once('/') {
-        Some((card, name)) => (Some(card), name),
-        None => (None, typed),
-    };
-    let of_card = |it: &&Scorecard| card.is_none_or(|card| it.name.eq_ignore_ascii_case(card));
-    let named: Vec<(&Scorecard, &Rule)> = scorecards
-        .iter()
-        .copied()
-        .filter(of_card)
-        .filter_map(|it| {
-            Some((it, it.rules().find(|(_, rule)| rule.name.eq_ignore_ascii_case(name))?.1))
-        })
-        .collect();
-    match named[..] {
-        [(scorecard, rule)] if scorecard.exemptions.enabled => Ok((scorecard, rule)),
-        [(scorecard, _)] => Err(Refusal::InvalidArgument {
-            argument: "rule".into(),
-            value: typed.to_string(),
-            expected: format!(
-                "take another: the scorecard `{}` knows no exemptions",
-                scorecard.name
-            ),
-        }),
-        [] => {
-            let names: Vec<&str> = scorecards
-                .iter()
-                .flat_map(|it| it.rules().map(|(_, rule)| rule.name.as_str()))
-                .collect();
-            let expected =
-                match crate::catalog::formats::fields::closest(name, names.iter().copied()) {
-                    Some(closest) => format!("did you mean `{closest}`"),
-                    None => format!("name one of `{}`", names.join("`, `")),
-                };
-            Err(Refusal::InvalidArgument {
-                argument: "rule".into(),
-                value: typed.to_string(),
-                expected,
-            })
-        }
-        _ => {
-            let full: Vec<String> =
-                named.iter().map(|(it, rule)| format!("`{}/{}`", it.name, rule.name)).collect();
-            Err(Refusal::InvalidArgument {
-                argument: "rule".into(),
-                value: typed.to_string(),
-                expected: format!("say of which scorecard: {}", full.join(", ")),
-            })
-        }
+    let (scorecard, rule) = super::rule(scorecards, typed)?;
+    if scorecard.exemptions.enabled {
+        return Ok((scorecard, rule));
     }
+    Err(Refusal::InvalidArgument {
+        argument: "rule".into(),
+        value: typed.to_string(),
+        expected: format!("take another: the scorecard `{}` knows no exemptions", scorecard.name),
+    })
 }
 
 /// The request that a person's words make.
