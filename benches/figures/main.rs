@@ -13,6 +13,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a figure that cannot be had ends it")]
 
+mod bombs;
 mod control;
 mod figure;
 mod generated;

@@ -14,9 +14,9 @@ use idp::scorecards::evaluate::{self, Definitions, Means};
 use idp::scorecards::expression::{Expression, Subject, Vocabulary};
 use idp::scorecards::flow::{Evaluated, Evaluator, Loaded};
 use idp::scorecards::{Keys, ScorecardSet, file};
-use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::bombs;
 use crate::figure::Figures;
 use crate::generated::Generated;
 use crate::import::Imported;
@@ -237,48 +237,30 @@ async fn control_commits(db: &PgPool) -> Vec<Duration> {
     took
 }
 
-/// The longest that an expression takes of an entity with all that it could look at.
+/// The longest that it takes to read a text that tries to take long, and to evaluate one that could be read.
 fn bombs(now: DateTime<Utc>, figures: &mut Figures) {
-    let long = ["size(entity.description + entity.description) > 0"; 20].join(" && ");
-    let sources = [
-        "entity.tags.all(a, entity.tags.all(b, a == b || a != b))",
-        "entity.depends_on.all(a, entity.depends_on.exists(b, b.name == 'x' || a.name != b.name) || true)",
-        "entity.depends_on.map(a, entity.depends_on.map(b, b)).size() > 0",
-        "entity.tags.filter(a, a in entity.tags && !(a in ['x'])).size() == 1000",
-        "entity.tags.all(a, entity.description.contains(a) || true)",
-        "entity.tags.all(a, entity.description.matches('(a|aa)+$') || true)",
-        "entity.description.matches('(a*)*c')",
-        "entity.description.matches('(x+x+)+y')",
-        "size(entity.tags + entity.tags + entity.tags + entity.tags) > 1",
-        "[entity.tags.map(a, [a])].all(b, b.size() > 1 && b.size() > 2 && b.size() > 3)",
-        &long,
-    ];
-    let large = large();
+    let large = bombs::large();
     let vocabulary = Vocabulary {
         entity: facts::catalog::kind(),
         facts: Some(BTreeMap::from([("a".to_string(), Kind::Bool)])),
     };
     let nothing = BTreeMap::new();
+    let (mut read, mut evaluated) = (Vec::new(), Vec::new());
     let before_mb = peak_memory_mb();
-    let took = sources.into_iter().map(|source| {
-        let expression = Expression::read(source, &vocabulary).unwrap();
+    for source in bombs::to_read().iter().chain(&bombs::to_evaluate()) {
+        let start = Instant::now();
+        let expression = black_box(Expression::read(source, &vocabulary));
+        read.push(start.elapsed());
+        let Ok(expression) = expression else { continue };
         let asked_now = Cell::new(false);
         let subject = Subject { entity: &large, facts: &nothing, now, asked_now: &asked_now };
         let start = Instant::now();
         let _ = black_box(expression.is_true(&subject));
-        start.elapsed()
-    });
-    add(figures, "scorecards-bomb", took.collect());
+        evaluated.push(start.elapsed());
+    }
+    add(figures, "scorecards-bomb-read", read);
+    add(figures, "scorecards-bomb-evaluated", evaluated);
     figures.add("scorecards-bomb-memory", peak_memory_mb() - before_mb, "MB");
-}
-
-fn large() -> Value {
-    let dependency = json!({"ref": "component:default/a", "kind": "component", "name": "a", "known": true, "orphaned": false, "lifecycle": "", "tier": "", "owners": 1});
-    json!({
-        "description": "aaaaaaaaab".repeat(100_000),
-        "tags": (0..3_000).map(|it| format!("tag-{it}")).collect::<Vec<_>>(),
-        "depends_on": vec![dependency; 3_000],
-    })
 }
 
 fn add(figures: &mut Figures, name: &str, mut took: Vec<Duration>) {

@@ -58,6 +58,8 @@ const FILE_BYTES_MAX: usize = 256 << 10;
 const NAME_CHARACTERS_MAX: usize = 64;
 const TITLE_CHARACTERS_MAX: usize = 100;
 const TEXT_CHARACTERS_MAX: usize = 1_000;
+/// The most bytes of a kind, type, lifecycle or tag.
+const WORD_BYTES_MAX: usize = 256;
 const CHECKS_MAX: usize = 20;
 const RULES_MAX: usize = 100;
 const LEVELS_MAX: usize = 10;
@@ -203,6 +205,10 @@ impl Reader<'_> {
         };
         let mut list = |key| {
             let texts = fields.texts(key).unwrap_or_default();
+            if let Some((_, at)) = texts.iter().find(|(it, _)| it.len() > WORD_BYTES_MAX) {
+                let message = format!("A word of `{key}` has more than {WORD_BYTES_MAX} bytes.");
+                fields.problem(*at, "size", message, "Nothing in the catalog is called so.");
+            }
             texts.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
         };
         let (kinds, types) = (list("kinds"), list("types"));
@@ -220,13 +226,17 @@ impl Reader<'_> {
         vocabulary: &Vocabulary,
         fields: &mut Fields,
     ) -> Option<Expression> {
-        if let Content::Bool(_) = node.content {
+        let same_for_all = |at, fields: &mut Fields| {
             let message = format!("`{key}` is the same for everything.");
-            fields.problem(node.at, "expression", message, "Ask something of `entity`.");
-            return None;
+            fields.problem(at, "expression", message, "Ask something of `entity`.");
+            None
+        };
+        if let Content::Bool(_) = node.content {
+            return same_for_all(node.at, fields);
         }
         let (source, at) = fields.as_text(node, key)?;
         match Expression::read(&source, vocabulary) {
+            Ok(expression) if expression.reads.is_empty() => same_for_all(at, fields),
             Ok(expression) => Some(expression),
             Err(broken) => {
                 let at = within(self.text, at, &source, &broken);
@@ -506,7 +516,7 @@ fn exemptions(outer: &mut Fields) -> Exemptions {
         match EntityRef::parse(&approver, None, "default") {
             Ok(it) if matches!(it.kind(), "user" | "group") => exemptions.approvers.push(it),
             _ => {
-                let message = format!("`{approver}` names neither a User nor a Group.");
+                let message = format!("`{}` names neither a User nor a Group.", cut(&approver));
                 let hint = "Write `group:platform` or `user:ada`.";
                 keys.problem(at, "reference", message, hint);
             }

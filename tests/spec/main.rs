@@ -12,6 +12,8 @@ mod acme;
 mod adoption;
 mod architecture;
 mod asking;
+#[path = "../../benches/figures/bombs.rs"]
+mod bombs;
 mod catalog_follow;
 mod catalog_history;
 mod catalog_import;
@@ -58,6 +60,7 @@ mod hostile_slack;
 mod hostile_text;
 mod inbox;
 mod lookups;
+mod malformed_scorecards;
 mod operations;
 mod outbox;
 mod outbox_errors;

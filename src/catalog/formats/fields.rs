@@ -12,6 +12,8 @@ pub const START: Position = Position { line: 1, column: 1 };
 const FILE_BYTES_MAX: usize = 1 << 20;
 /// Below it, two words have little more in common than their letters.
 const LIKENESS_MIN: f64 = 0.8;
+/// So much of a word is repeated.
+const WORD_CHARACTERS_MAX: usize = 80;
 const DAY_S: u64 = 24 * 60 * 60;
 
 /// The one document of `text`; an empty file is an empty value.
@@ -195,6 +197,7 @@ impl<'a> Fields<'a> {
             Some(known) => format!("Did you mean `{known}`?"),
             None => format!("There are {}.", known.join(", ")),
         };
+        let word: String = word.chars().take(WORD_CHARACTERS_MAX).collect();
         self.problem(at, "choice", format!("`{word}` is no `{key}`."), hint);
     }
 

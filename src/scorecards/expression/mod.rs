@@ -29,6 +29,9 @@ pub const SOURCE_BYTES_MAX: usize = 2 << 10;
 /// them, and takes time by their square.
 const SIGNS_MAX: usize = 200;
 
+/// The most characters of what is said to be wrong.
+const MESSAGE_CHARACTERS_MAX: usize = 300;
+
 /// An expression that was read and found good.
 #[derive(Debug, Clone)]
 pub struct Expression {
@@ -47,6 +50,13 @@ pub struct Reads {
     pub facts: BTreeSet<String>,
     /// Whether it asks for the time.
     pub now: bool,
+}
+
+impl Reads {
+    /// Whether it looks at nothing: the value is the same for everything.
+    pub fn is_empty(&self) -> bool {
+        self.entity.is_empty() && self.facts.is_empty() && !self.now
+    }
 }
 
 /// What is wrong with an expression, and where in it; both from 1, the column in characters.
@@ -110,7 +120,12 @@ impl Broken {
         let line = before.matches('\n').count() as u32 + 1;
         let last = before.rsplit('\n').next().unwrap_or_default();
         let column = last.chars().count() as u32 + 1;
-        Broken { line, column, message: message.into(), hint: hint.into() }
+        let mut message = message.into();
+        // What is wrong may be as long as the expression, or longer: a list of a list of a list.
+        if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARACTERS_MAX) {
+            message.replace_range(end.., "….");
+        }
+        Broken { line, column, message, hint: hint.into() }
     }
 }
 
