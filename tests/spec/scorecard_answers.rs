@@ -69,6 +69,10 @@ async fn a_team_hears_how_what_it_owns_does_and_what_to_do_next() {
     assert_eq!(section["mean"], json!(mean.round() as i64), "{all:?}");
     assert_eq!(section["entities"], all.len());
 
+    let lowest = team["lowest"][0]["words"].as_str().unwrap();
+    let of_lowest = percents(&asking.says(&format!("score {lowest}")).await);
+    assert_eq!(of_lowest.iter().min(), all.iter().min(), "a button of what does worst: {lowest}");
+
     // Before it was evaluated it was the same.
     let mut before = judged_now.answer["team"].clone();
     for section in before["sections"].as_array_mut().unwrap() {

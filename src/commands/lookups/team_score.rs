@@ -17,6 +17,8 @@ pub const SECTIONS_MAX: usize = 4;
 const RULES_MAX: usize = 3;
 const STEPS_MAX: usize = 4;
 const NAMED_MAX: usize = 4;
+/// How much of what does worst gets a button.
+const LOWEST_MAX: usize = 3;
 /// The most entities that are drawn of each scorecard.
 const DRAWN_MAX: usize = 12;
 
@@ -28,7 +30,7 @@ pub struct Team<'a> {
     pub sections: Vec<Section<'a>>,
     /// How many scorecards are not told of.
     pub more: usize,
-    /// What does worst by the first of them.
+    /// What does worst by any of them.
     pub lowest: Vec<Named<'a>>,
 }
 
@@ -97,13 +99,18 @@ pub fn team<'a>(
     let told = standings.iter().filter(|(_, it)| !it.scores.is_empty());
     let sections: Vec<Section<'_>> =
         told.clone().map(|(scorecard, it)| section(snapshot, scorecard, it)).collect();
-    let lowest = told.clone().next().map(|(_, it)| lowest_first(&it.scores)).unwrap_or_default();
-    let lowest = lowest.into_iter().filter(|score| score.percent != Some(100)).take(RULES_MAX);
+    let scores = told.flat_map(|(_, it)| &it.scores);
+    let mut lowest: Vec<&Score> = Vec::new();
+    for score in lowest_first(scores).into_iter().filter(|it| it.percent != Some(100)) {
+        if lowest.len() < LOWEST_MAX && lowest.iter().all(|it| it.entity != score.entity) {
+            lowest.push(score);
+        }
+    }
     Team {
         owned,
         sections,
         more,
-        lowest: lowest.map(|score| named(snapshot, &score.entity)).collect(),
+        lowest: lowest.into_iter().map(|score| named(snapshot, &score.entity)).collect(),
     }
 }
 
@@ -177,8 +184,8 @@ pub fn chart(
 }
 
 /// Those that have a percentage.
-fn lowest_first(scores: &[Score]) -> Vec<&Score> {
-    let mut scored: Vec<&Score> = scores.iter().filter(|it| it.percent.is_some()).collect();
+fn lowest_first<'a>(scores: impl IntoIterator<Item = &'a Score>) -> Vec<&'a Score> {
+    let mut scored: Vec<&Score> = scores.into_iter().filter(|it| it.percent.is_some()).collect();
     scored.sort_by_key(|it| it.percent);
     scored
 }
