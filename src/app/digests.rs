@@ -40,6 +40,7 @@ impl App {
         Desk {
             digests: self.digests.load_full(),
             snapshot: self.snapshot(),
+            scorecards: self.scorecards.load_full(),
             connected: self.connected.load().to_vec(),
         }
     }

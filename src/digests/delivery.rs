@@ -15,6 +15,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 
+use super::standing::Told;
 use crate::catalog::EntityRef;
 use crate::conversation::{Platform, Untrusted};
 
@@ -196,6 +197,8 @@ pub struct Planned {
     pub ended: Option<Outcome>,
     /// The reply as JSON; empty where it is not sent.
     pub body: String,
+    /// What it tells of scores.
+    pub told: Option<Told>,
 }
 
 /// What became of a delivery that somebody had in hand.

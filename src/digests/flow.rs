@@ -13,12 +13,14 @@ use tokio::task::spawn_blocking;
 use super::delivery::{Outcome, Planned};
 use super::due::{Due, due};
 use super::file::Digest;
-use super::store::{self, Past, Schedule};
-use super::week::{Week, When};
+use super::standing::{self, FIRST, Scored, TREND};
+use super::store::{self, Heard, Past, Schedule};
+use super::week::{self, Known, Week, When};
 use super::{BETWEEN, DigestSet, Hearer, content, count, hearers, lead};
 use crate::catalog::{EntityRef, Snapshot};
 use crate::conversation::{Platform, Reply};
 use crate::jobs::schedule::Slot;
+use crate::scorecards::{ScorecardSet, flow as scores};
 
 /// The messages of a slot are spread over so many seconds, so that nobody's list of them is long.
 const SPREAD_S: i64 = 50;
@@ -27,11 +29,15 @@ const CHANNEL_EVERY_S: i64 = 12;
 /// How long before its time a late message is handed over, in seconds.
 pub const MARGIN_S: i64 = 180;
 
+/// How long what is due waits for scorecards to be evaluated, in seconds: far less than it is planned ahead.
+const PATIENCE_S: f64 = 120.0;
+
 /// What digests are made of.
 #[derive(Clone)]
 pub struct Desk {
     pub digests: Arc<DigestSet>,
     pub snapshot: Arc<Snapshot>,
+    pub scorecards: Arc<ScorecardSet>,
     /// The platforms on which idp can post.
     pub connected: Vec<Platform>,
 }
@@ -111,6 +117,16 @@ async fn plan_slot(
     let Some(due) = due((&digest.schedule, zone), since, now, lead, catch_up) else {
         return Ok(0);
     };
+    let mut made = None;
+    if let Some(slot) = due.slot {
+        let paper = paper(&mut tx, db, desk, digest, slot, &hearers).await?;
+        let is_behind = paper.scored.behind.is_some();
+        if is_behind && store::waits(&mut tx, &schedule, PATIENCE_S).await? {
+            tx.commit().await?;
+            return Ok(0);
+        }
+        made = Some((slot, paper));
+    }
     let use_s = digest.catch_up.as_secs_f64();
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     for slot in &due.missed {
@@ -119,8 +135,10 @@ async fn plan_slot(
         store::insert(&mut tx, (&digest.name, slot, false), use_s, &missed).await?;
         outcomes.extend(missed.iter().map(|it| it.ended));
     }
-    if let Some(slot) = due.slot {
-        let planned = words(&mut tx, desk, digest, (&due, slot, now), hearers).await?;
+    if let Some((slot, mut paper)) = made {
+        // Those that were just missed are told of.
+        paper.past = store::past(&mut tx, &digest.name, slot.date).await?;
+        let planned = words(desk, digest, (&due, slot, now), paper, hearers).await?;
         store::insert(&mut tx, (&digest.name, &slot, due.is_late), use_s, &planned).await?;
         outcomes.extend(planned.iter().map(|it| it.ended));
     }
@@ -130,36 +148,92 @@ async fn plan_slot(
     Ok(outcomes.iter().filter(|it| it.is_none()).count())
 }
 
+/// What the words of a digest are made of, besides the catalog.
+#[derive(Debug, Default)]
+struct Paper {
+    past: Past,
+    snoozed: BTreeSet<String>,
+    scored: Scored,
+    disowned: Vec<(EntityRef, EntityRef)>,
+}
+
+/// What the words of `slot` are made of for `hearers`.
+async fn paper(
+    tx: &mut PgConnection,
+    db: &PgPool,
+    desk: &Desk,
+    digest: &Digest,
+    slot: Slot,
+    hearers: &[Hearer],
+) -> anyhow::Result<Paper> {
+    let past = store::past(tx, &digest.name, slot.date).await?;
+    let snoozed: BTreeSet<String> = store::snoozed(tx, slot.at).await?.into_iter().collect();
+    let disowned = store::disowned(tx).await?;
+    let hear = |it: &&Hearer| it.place.is_some() && !snoozed.contains(it.team.as_str());
+    let hear: Vec<&EntityRef> = hearers.iter().filter(hear).map(|it| &it.team).collect();
+    let scored = scored(db, desk, digest, &past, &hear).await?;
+    Ok(Paper { past, snoozed, scored, disowned })
+}
+
+/// What is kept of all that `teams` own, by the scorecards of `digest`.
+async fn scored(
+    db: &PgPool,
+    desk: &Desk,
+    digest: &Digest,
+    past: &Past,
+    teams: &[&EntityRef],
+) -> anyhow::Result<Scored> {
+    let wanted = standing::scorecards(digest, &desk.scorecards);
+    if wanted.is_empty() || teams.is_empty() {
+        return Ok(Scored::default());
+    }
+    let now = scores::now(db).await?;
+    let heard = teams.iter().map(|team| past.heard.get(team.as_str()));
+    let since = heard.map(|heard| heard.map_or(now - FIRST, Heard::told_until)).min();
+    let days = (now - TREND).date_naive();
+    let owned = teams.iter().flat_map(|team| week::owned(&desk.snapshot, team));
+    let mut owned: Vec<EntityRef> = owned.map(|it| it.reference.clone()).collect();
+    owned.sort();
+    owned.dedup();
+    let kept = scores::kept(
+        db,
+        &desk.snapshot,
+        (&desk.scorecards, &wanted),
+        &owned,
+        (since.unwrap_or(now), days),
+    );
+    Ok(kept.await?.into())
+}
+
 /// What `hearers` are to be told of `slot`, as it is now.
 async fn words(
-    db: &mut PgConnection,
     desk: &Desk,
     digest: &Digest,
     (due, slot, now): (&Due, Slot, DateTime<Utc>),
+    paper: Paper,
     hearers: Vec<Hearer>,
 ) -> anyhow::Result<Vec<Planned>> {
-    let past = store::past(db, &digest.name, slot.date).await?;
-    let snoozed: BTreeSet<String> = store::snoozed(db, slot.at).await?.into_iter().collect();
     let (desk, digest, is_late) = (desk.clone(), digest.clone(), due.is_late);
     let said = spawn_blocking(move || {
         let mut times = Times::new(slot, is_late, now);
         let planned = hearers.into_iter().map(|hearer| {
             let outcome = match &hearer.place {
                 None => Some(Outcome::NoChannel),
-                Some(_) if snoozed.contains(hearer.team.as_str()) => Some(Outcome::Snoozed),
+                Some(_) if paper.snoozed.contains(hearer.team.as_str()) => Some(Outcome::Snoozed),
                 Some(_) => None,
             };
             if let Some(outcome) = outcome {
                 return Ok(ended(&hearer, slot.at, outcome));
             }
-            let when = when(&past, &hearer, slot, is_late, now);
-            match reply(&desk.snapshot, &digest, &hearer.team, when) {
+            let when = when(&paper, &hearer, slot, is_late, now);
+            match week(&desk, &digest, &hearer.team, when, &paper) {
                 None => Ok(ended(&hearer, slot.at, Outcome::Empty)),
-                Some(reply) => {
+                Some(week) => {
                     let send_at = times.next(&hearer);
-                    let body = serde_json::to_string(&reply)?;
+                    let body = serde_json::to_string(&content::say(&week))?;
                     let Hearer { team, place, .. } = hearer;
-                    Ok(Planned { team, place, send_at, ended: None, body })
+                    let told = week.standings.told;
+                    Ok(Planned { team, place, send_at, ended: None, body, told })
                 }
             }
         });
@@ -170,25 +244,32 @@ async fn words(
 
 fn ended(hearer: &Hearer, at: DateTime<Utc>, outcome: Outcome) -> Planned {
     let Hearer { team, place, .. } = hearer.clone();
-    Planned { team, place, send_at: at, ended: Some(outcome), body: String::new() }
+    let (ended, body, told) = (Some(outcome), String::new(), None);
+    Planned { team, place, send_at: at, ended, body, told }
 }
 
-fn when(past: &Past, hearer: &Hearer, slot: Slot, is_late: bool, now: DateTime<Utc>) -> When {
+fn when(paper: &Paper, hearer: &Hearer, slot: Slot, is_late: bool, now: DateTime<Utc>) -> When {
     let team = hearer.team.as_str();
+    let heard = paper.past.heard.get(team);
     When {
         date: slot.date,
         zone: hearer.zone,
         as_of: now,
         was_due: is_late.then_some(slot.at),
-        since: past.heard.get(team).map(|(date, _)| *date),
-        missed: past.missed.get(team).cloned().unwrap_or_default(),
+        since: heard.map(|heard| heard.date),
+        told_until: heard.map_or(now - FIRST, Heard::told_until),
+        told: heard.and_then(|heard| heard.told.clone()),
+        missed: paper.past.missed.get(team).cloned().unwrap_or_default(),
     }
 }
 
-/// What `digest` tells `team`; `None`: nothing.
-fn reply(snapshot: &Snapshot, digest: &Digest, team: &EntityRef, when: When) -> Option<Reply> {
-    let team = snapshot.find(team.as_str())?;
-    Week::of(snapshot, team, &digest.title, when).map(|week| content::say(&week))
+/// How `team` stands by `digest`; `None` where it owns nothing.
+fn week(desk: &Desk, digest: &Digest, team: &EntityRef, when: When, paper: &Paper) -> Option<Week> {
+    let team = desk.snapshot.find(team.as_str())?;
+    let scorecards = standing::scorecards(digest, &desk.scorecards);
+    let Paper { scored, disowned, .. } = paper;
+    let known = Known { scorecards: &scorecards, scored, disowned };
+    Week::of(&desk.snapshot, team, &digest.title, when, &known)
 }
 
 /// When each message of a slot is to be in its channel.
@@ -224,7 +305,8 @@ impl Times {
     }
 }
 
-/// What `digest` would tell `team` now. Nothing is written down.
+/// What `digest` would tell `team` now. Nothing is written down, and scores are those of now, evaluated or not. `None`
+/// where the team owns nothing.
 ///
 /// # Errors
 /// The database.
@@ -234,13 +316,24 @@ pub async fn preview(
     digest: &Digest,
     team: &EntityRef,
 ) -> anyhow::Result<Option<Reply>> {
-    let mut connection = db.acquire().await?;
-    let now = store::now(&mut connection).await?;
+    let mut tx = db.begin().await?;
+    let now = store::now(&mut tx).await?;
     let hearer = hearer_of(desk, digest, team);
     let slot = Slot { at: now, date: now.with_timezone(&hearer.zone).date_naive() };
-    let past = store::past(&mut connection, &digest.name, slot.date).await?;
-    let when = when(&past, &hearer, slot, false, now);
-    Ok(reply(&desk.snapshot, digest, team, when))
+    let teams = std::slice::from_ref(&hearer);
+    let mut paper = paper(&mut tx, db, desk, digest, slot, teams).await?;
+    if hearer.place.is_none() || paper.snoozed.contains(team.as_str()) {
+        paper.scored = scored(db, desk, digest, &paper.past, &[team]).await?;
+    }
+    tx.commit().await?;
+    if paper.scored.behind.take().is_some() {
+        let owned = week::owned(&desk.snapshot, team);
+        let owned: Vec<EntityRef> = owned.into_iter().map(|it| it.reference.clone()).collect();
+        let (snapshot, scorecards) = (desk.snapshot.clone(), desk.scorecards.clone());
+        paper.scored.judge(scores::judged_now(db, snapshot, scorecards, owned).await?);
+    }
+    let when = when(&paper, &hearer, slot, false, now);
+    Ok(week(desk, digest, team, when, &paper).map(|week| content::say(&week)))
 }
 
 /// `team` as it hears `digest`, whether or not it is among those whom it is for.
@@ -267,7 +360,9 @@ pub async fn send(
     let hearer = hearer_of(desk, digest, team);
     let slot = Slot { at: now, date: now.with_timezone(&hearer.zone).date_naive() };
     let due = Due { slot: Some(slot), is_late: false, missed: Vec::new(), until: now };
-    let planned = words(&mut tx, desk, digest, (&due, slot, now), vec![hearer]).await?;
+    let hearers = vec![hearer];
+    let paper = paper(&mut tx, db, desk, digest, slot, &hearers).await?;
+    let planned = words(desk, digest, (&due, slot, now), paper, hearers).await?;
     let Some(only) = planned.into_iter().next() else { bail!("nothing was planned") };
     let use_s = digest.catch_up.as_secs_f64();
     let inserted =

@@ -24,6 +24,7 @@ pub mod delivery;
 pub mod due;
 pub mod file;
 pub mod flow;
+pub mod standing;
 pub mod store;
 pub mod week;
 

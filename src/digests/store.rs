@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool, Row};
 
 use super::delivery::{Delivery, Doubt, Outcome, Planned, Step, mark};
+use super::standing::Told;
 use crate::catalog::EntityRef;
 use crate::conversation::Platform;
 use crate::jobs::schedule::Slot;
@@ -157,7 +159,7 @@ pub async fn deal_with(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update idp.digest_schedule
-         set since = greatest(since, $4)
+         set since = greatest(since, $4), waits_since = null
          where digest = $1 and zone = $2 and cron = $3",
     )
     .bind(schedule.digest)
@@ -169,27 +171,67 @@ pub async fn deal_with(
     Ok(())
 }
 
+/// Whether what is due of `schedule` waits on, which it does for `patience_s` from now on, or from when it began to.
+pub async fn waits(
+    db: &mut PgConnection,
+    schedule: &Schedule<'_>,
+    patience_s: f64,
+) -> sqlx::Result<bool> {
+    let waits: Option<bool> = sqlx::query_scalar(
+        "update idp.digest_schedule
+         set waits_since = coalesce(waits_since, now)
+         from (select idp.digest_clock() as now) as clock
+         where digest = $1 and zone = $2 and cron = $3
+         -- One that began in the future is of a time that the clock has taken back.
+         returning waits_since > now - make_interval(secs => $4) and waits_since <= now",
+    )
+    .bind(schedule.digest)
+    .bind(schedule.zone)
+    .bind(schedule.cron)
+    .bind(patience_s)
+    .fetch_optional(db)
+    .await?;
+    Ok(waits.unwrap_or(false))
+}
+
 /// What a digest last told teams, and what it failed to tell them since.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
-    /// The date and time of the last slot whose digest a team heard.
-    pub heard: HashMap<String, (NaiveDate, DateTime<Utc>)>,
+    /// The last digest that a team heard.
+    pub heard: HashMap<String, Heard>,
     /// The dates that it missed since, oldest first.
     pub missed: HashMap<String, Vec<NaiveDate>>,
+}
+
+/// A digest that a team heard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Of its slot.
+    pub date: NaiveDate,
+    /// When its words were made.
+    pub planned_at: DateTime<Utc>,
+    pub told: Option<Told>,
+}
+
+impl Heard {
+    /// Until when it told of what changed.
+    pub fn told_until(&self) -> DateTime<Utc> {
+        self.told.as_ref().map_or(self.planned_at, |told| told.until)
+    }
 }
 
 /// What `digest` told teams in the months before `date`.
 pub async fn past(db: &mut PgConnection, digest: &str, date: NaiveDate) -> sqlx::Result<Past> {
     let rows = sqlx::query(
         "with heard as (
-           select distinct on (team) team, date, slot_at
+           select distinct on (team) team, date, planned_at, told
            from idp.digest_delivery
            where digest = $1 and date < $2 and date > $2 - $3::integer and outcome in ('SENT', 'LATE')
            order by team, date desc
          )
-         select team, date, slot_at, true as is_heard from heard
+         select team, date, planned_at, told, true as is_heard from heard
          union all
-         select missed.team, missed.date, missed.slot_at, false
+         select missed.team, missed.date, missed.planned_at, null, false
          from idp.digest_delivery as missed
          left join heard using (team)
          where missed.digest = $1 and missed.date < $2 and missed.date > $2 - $3::integer
@@ -206,7 +248,10 @@ pub async fn past(db: &mut PgConnection, digest: &str, date: NaiveDate) -> sqlx:
     for row in rows {
         let (team, date): (String, NaiveDate) = (row.get("team"), row.get("date"));
         if row.get("is_heard") {
-            past.heard.insert(team, (date, row.get("slot_at")));
+            // What another version wrote down is as good as nothing.
+            let told = row.try_get::<Option<Json<Told>>, _>("told").ok().flatten();
+            let told = told.map(|told| told.0);
+            past.heard.insert(team, Heard { date, planned_at: row.get("planned_at"), told });
         } else {
             past.missed.entry(team).or_default().push(date);
         }
@@ -220,6 +265,17 @@ pub async fn snoozed(db: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<V
         .bind(at)
         .fetch_all(db)
         .await
+}
+
+/// What teams say is not their own: what, and which team.
+pub async fn disowned(db: &mut PgConnection) -> sqlx::Result<Vec<(EntityRef, EntityRef)>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select entity, team from idp.disowned").fetch_all(db).await?;
+    let read = |text: &str| {
+        let read = EntityRef::parse(text, None, "default");
+        read.map_err(|error| sqlx::Error::Decode(error.into()))
+    };
+    rows.iter().map(|(entity, team)| Ok((read(entity)?, read(team)?))).collect()
 }
 
 /// `team` wants no digest until `until`, asked `by` whom.
@@ -261,17 +317,20 @@ pub async fn insert(
     let outcomes: Vec<Option<&str>> =
         planned.iter().map(|it| it.ended.map(Outcome::word)).collect();
     let bodies: Vec<&str> = planned.iter().map(|it| it.body.as_str()).collect();
+    let told: Vec<Option<Json<&Told>>> =
+        planned.iter().map(|it| it.told.as_ref().map(Json)).collect();
     let inserted = sqlx::query(
         "insert into idp.digest_delivery
            (digest, team, date, slot_at, platform, channel, mark, send_at, is_late, body, state, doubt, not_before,
-            expires_at, planned_at, done_at, outcome)
+            expires_at, planned_at, done_at, outcome, told)
          select $1, team, $2, $3, platform, channel, mark, send_at, $4, body,
            case when outcome is null then 'planned' else 'done' end,
            case when platform = 'slack' and outcome is null then 'forgotten' else 'none' end,
            now, greatest($3, send_at) + make_interval(secs => $5), now,
-           case when outcome is null then null else now end, outcome
-         from unnest($6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[], $12::text[])
-           as planned (team, platform, channel, mark, send_at, outcome, body)
+           case when outcome is null then null else now end, outcome, told
+         from unnest($6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[], $12::text[],
+             $13::jsonb[])
+           as planned (team, platform, channel, mark, send_at, outcome, body, told)
          cross join (select idp.digest_clock() as now) as clock
          on conflict do nothing",
     )
@@ -287,6 +346,7 @@ pub async fn insert(
     .bind(send_at)
     .bind(outcomes)
     .bind(bodies)
+    .bind(told)
     .execute(db)
     .await?;
     Ok(inserted.rows_affected())

@@ -5,8 +5,10 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::is_known;
+use super::standing::{Scored, Standings, Told};
 use crate::catalog::snapshot::Target;
-use crate::catalog::{Entity, RelationKind, Snapshot};
+use crate::catalog::{Entity, EntityRef, RelationKind, Snapshot};
+use crate::scorecards::Scorecard;
 
 /// What one digest tells one team.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,19 @@ pub struct Week {
     pub without_on_call: Vec<Named>,
     /// What is part of the team's systems, and is nobody's.
     pub without_owner: Vec<Named>,
+    /// What the team said is not its own, and is still written down as its own.
+    pub disowned: Vec<Named>,
+    pub standings: Standings,
+}
+
+/// What a digest of many teams is made of besides the catalog.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Those that the digest tells of.
+    pub scorecards: &'a [&'a Scorecard],
+    pub scored: &'a Scored,
+    /// What teams say is not their own: what, and which team.
+    pub disowned: &'a [(EntityRef, EntityRef)],
 }
 
 /// The time of a digest, and of the one before.
@@ -34,6 +49,10 @@ pub struct When {
     pub was_due: Option<DateTime<Utc>>,
     /// The date of the last one that the team heard; `None`: it is the first.
     pub since: Option<NaiveDate>,
+    /// Until when it heard of what changed.
+    pub told_until: DateTime<Utc>,
+    /// What the last one told of scores.
+    pub told: Option<Told>,
     /// Those that it missed since, oldest first.
     pub missed: Vec<NaiveDate>,
 }
@@ -73,7 +92,13 @@ fn label(snapshot: &Snapshot, entity: &Entity) -> String {
 
 impl Week {
     /// How what `team` owns stands in `snapshot`; `None` where it owns nothing.
-    pub fn of(snapshot: &Snapshot, team: &Entity, title: &str, when: When) -> Option<Week> {
+    pub fn of(
+        snapshot: &Snapshot,
+        team: &Entity,
+        title: &str,
+        when: When,
+        known: &Known<'_>,
+    ) -> Option<Week> {
         let owned = entities(snapshot, team, RelationKind::OwnerOf);
         if owned.is_empty() {
             return None;
@@ -98,6 +123,13 @@ impl Week {
             parts.filter(|it| snapshot.related(it, RelationKind::OwnedBy).is_empty()).collect();
         without_owner.sort_by(|one, other| one.reference.cmp(&other.reference));
         without_owner.dedup_by(|one, other| one.reference == other.reference);
+        let is_disowned = |it: &&&Entity| {
+            let mut said = known.disowned.iter();
+            said.any(|(entity, by)| *entity == it.reference && *by == team.reference)
+        };
+        let disowned: Vec<&Entity> = owned.iter().filter(is_disowned).copied().collect();
+        let heard = (when.told_until, when.told.as_ref());
+        let standings = Standings::of(snapshot, &owned, known.scorecards, known.scored, heard);
         Some(Week {
             team: Named::of(snapshot, team),
             title: title.to_string(),
@@ -105,8 +137,16 @@ impl Week {
             owned: owned.len(),
             without_on_call: names(&without_on_call),
             without_owner: names(&without_owner),
+            disowned: names(&disowned),
+            standings,
         })
     }
+}
+
+/// What `team` owns.
+pub fn owned<'a>(snapshot: &'a Snapshot, team: &EntityRef) -> Vec<&'a Entity> {
+    let team = snapshot.find(team.as_str());
+    team.map(|team| entities(snapshot, team, RelationKind::OwnerOf)).unwrap_or_default()
 }
 
 /// What is at the other end of `kind`, as far as a source still describes it.

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cause::{self, Cause, Happened};
 use super::evaluate::{self, Definitions, Differences, Score, Turn};
-use super::exemption::{self, Exempt};
+use super::exemption::{self, Exempt, Exemption};
 use super::store::{self, State};
 use super::summary::{DayChange, Flip};
 use super::{Scorecard, ScorecardSet, judge};
@@ -580,6 +580,121 @@ pub async fn evaluated(db: &PgPool) -> anyhow::Result<Option<(DateTime<Utc>, Rev
     let mut connection = db.acquire().await?;
     let state = store::state(&mut connection).await?;
     Ok(state.evaluated_at.map(|at| (at, state.catalog)))
+}
+
+/// The time by which scores go.
+///
+/// # Errors
+/// The database.
+pub async fn now(db: &PgPool) -> anyhow::Result<DateTime<Utc>> {
+    let mut connection = db.acquire().await?;
+    Ok(store::state(&mut connection).await?.now)
+}
+
+/// What is kept of many entities, all of it as it stood at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// By the scorecards as they are, of each scorecard those of each entity.
+    pub scores: Vec<Score>,
+    /// Of each scorecard, the newest first.
+    pub days: Vec<(EntityRef, String, DayChange)>,
+    /// The oldest first.
+    pub flips: Vec<Flip>,
+    /// Whether there were more than are read at once: the oldest are missing.
+    pub is_cut: bool,
+    /// The exemptions that hold, of all entities.
+    pub exemptions: Vec<Exemption>,
+    /// The moment, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Set where something is not evaluated, or only half.
+    pub behind: Option<Behind>,
+}
+
+/// Scores are not those of what is known now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// Of when they are; `None`: nothing was ever evaluated.
+    pub evaluated_at: Option<DateTime<Utc>>,
+}
+
+/// Facts come all the time: what came within so many seconds is no reason to call scores old.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// What is kept of `entities` by `wanted`, which are some of `all`; their flips since `flips`, their days since `days`.
+/// `snapshot` is the catalog that the reader has.
+///
+/// # Errors
+/// The database.
+pub async fn kept(
+    db: &PgPool,
+    snapshot: &Snapshot,
+    (all, wanted): (&ScorecardSet, &[&Scorecard]),
+    entities: &[EntityRef],
+    (flips, days): (DateTime<Utc>, NaiveDate),
+) -> anyhow::Result<Kept> {
+    let names = names(entities);
+    let mut tx = db.begin().await?;
+    store::read_one_moment(&mut tx).await?;
+    let state = store::state(&mut tx).await?;
+    let behind = !is_current(&state, snapshot, all);
+    let behind = behind.then_some(Behind { evaluated_at: state.evaluated_at });
+    let mut kept = Kept { at: state.now, behind, ..Kept::default() };
+    for scorecard in wanted {
+        let current = store::definition(&mut tx, scorecard).await?;
+        let mut scores = store::scores(&mut tx, &scorecard.name, Some(&names)).await?;
+        scores.retain(|score| Some(score.definition) == current);
+        kept.scores.append(&mut scores);
+        let of_days = store::days(&mut tx, &scorecard.name, &names, days).await?;
+        let named = |(entity, change)| (entity, scorecard.name.clone(), change);
+        kept.days.extend(of_days.into_iter().map(named));
+    }
+    for names in names.chunks(PIECE) {
+        let flips = store::flips(&mut tx, None, Some(names), flips, state.now, FLIPS_MAX).await?;
+        kept.is_cut |= flips.len() as i64 == FLIPS_MAX;
+        kept.flips.extend(flips);
+    }
+    kept.exemptions = exemption::store::live(&mut tx, None).await?;
+    tx.commit().await?;
+    Ok(kept)
+}
+
+/// Whether everything is evaluated that a reader with `snapshot` and `scorecards` knows of.
+fn is_current(state: &State, snapshot: &Snapshot, scorecards: &ScorecardSet) -> bool {
+    let (evaluated, known) = (&state.catalog, snapshot.revision());
+    let is_of_catalog = evaluated == known || evaluated.number > known.number;
+    let is_fresh = state.evaluated_at.is_some_and(|at| at > state.now - FRESH);
+    is_of_catalog
+        && !state.is_held
+        && state.scorecards == fingerprints(scorecards)
+        && (is_fresh || !has_moved(state))
+}
+
+/// What `scorecards` find of `entities` now, whatever was evaluated.
+///
+/// # Errors
+/// The database.
+pub async fn judged_now(
+    db: &PgPool,
+    snapshot: Arc<Snapshot>,
+    scorecards: Arc<ScorecardSet>,
+    entities: Vec<EntityRef>,
+) -> anyhow::Result<Vec<Score>> {
+    let facts = facts(db, &entities).await?;
+    let exempt = exemption::flow::live(db, None).await?;
+    let mut connection = db.acquire().await?;
+    let now = store::state(&mut connection).await?.now;
+    let judged = spawn_blocking(move || {
+        let definitions = Definitions::default();
+        let means = evaluate::Means {
+            scorecards: &scorecards,
+            facts: &facts,
+            exempt: &exempt,
+            definitions: &definitions,
+            now,
+        };
+        evaluate::scores(&snapshot, &entities, &means)
+    });
+    judged.await.context("the evaluation broke off")
 }
 
 /// What was reported of `entities`, stale or not.

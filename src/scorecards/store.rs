@@ -480,6 +480,50 @@ pub async fn day_changes(
     Ok(rows.iter().map(change).collect())
 }
 
+/// What the rest of the transaction reads is as it stood at one moment. It writes nothing.
+pub async fn read_one_moment(db: &mut PgConnection) -> sqlx::Result<()> {
+    let once = sqlx::query("set transaction isolation level repeatable read, read only");
+    once.execute(db).await?;
+    Ok(())
+}
+
+/// How the standing of each of `entities` by `scorecard` changed on each day from `since` on, the newest first.
+pub async fn days(
+    db: &mut PgConnection,
+    scorecard: &str,
+    entities: &[&str],
+    since: NaiveDate,
+) -> sqlx::Result<Vec<(EntityRef, DayChange)>> {
+    let rows = sqlx::query(
+        "select entity, day, level_before, level, percent_before, percent
+         from idp.score_day
+         where scorecard = $1 and day >= $3 and entity = any($2)
+         order by day desc",
+    )
+    .bind(scorecard)
+    .bind(entities)
+    .bind(since)
+    .fetch_all(db)
+    .await?;
+    let place = |level: Option<i16>| level.map(|level| usize::try_from(level).ok());
+    let change = |row: &PgRow| {
+        let (before, percent): (Option<i16>, Option<i16>) =
+            (row.get("percent_before"), row.get("percent"));
+        let change = DayChange {
+            day: row.get("day"),
+            level_before: place(row.get("level_before")),
+            level: place(row.get("level")),
+            entities: 1,
+            scored_before: i64::from(before.is_some()),
+            sum_before: before.map_or(0, i64::from),
+            scored: i64::from(percent.is_some()),
+            sum: percent.map_or(0, i64::from),
+        };
+        Ok((entity(row)?, change))
+    };
+    rows.iter().map(change).collect()
+}
+
 /// What flipped after `since`, until `until`, the oldest first, at most `limit`; of `scorecard` and `entities` only, where
 /// they are given.
 pub async fn flips(

@@ -85,7 +85,7 @@ pub struct Flip {
 /// What flips of many rules of many entities come to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Net {
-    /// What passed before and does no longer, the newest first: the last flip of each.
+    /// What does not pass and did before, or did not count, the newest first: the last flip of each.
     pub regressions: Vec<Flip>,
     /// What passes now and did not before, the newest first.
     pub passed: Vec<Flip>,
@@ -274,7 +274,7 @@ pub fn net(flips: &[Flip]) -> Net {
     let mut net = Net::default();
     for (was, last) in spans.into_values() {
         match (was, last.became) {
-            ('p', 'f' | 'u') => net.regressions.push(last.clone()),
+            ('p' | 'e' | 'l', 'f' | 'u') => net.regressions.push(last.clone()),
             ('f' | 'u' | 'l', 'p') => net.passed.push(last.clone()),
             _ => {}
         }

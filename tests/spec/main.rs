@@ -28,6 +28,7 @@ mod database;
 mod deliveries;
 mod demo;
 mod descriptors;
+mod digest_content;
 mod digest_platform;
 mod digest_world;
 mod digests;
