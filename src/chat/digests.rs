@@ -17,11 +17,12 @@ use super::backoff;
 use super::outbox::worker::Outbox;
 use super::outbox::{Policy, Unsent};
 use crate::app::App;
-use crate::conversation::{Platform, Reply};
+use crate::conversation::{Picture, Platform, Reply};
 use crate::digests::delivery::{Delivery, Doubt, Outcome, Step};
 use crate::digests::flow::MARGIN_S;
 use crate::digests::store::{self, Claimed, Purpose, Terms};
 use crate::digests::{self, count};
+use crate::pictures::{self, Drawing};
 
 /// Longer than anything takes that is done with a delivery in hand; after it whoever had it counts as dead.
 const LEASE: Duration = Duration::from_secs(60);
@@ -66,6 +67,21 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// `found` is not posted.
     fn take_back(&self, found: &Found) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// How long a digest waits for its picture to be drawn.
+const DRAWN_WITHIN: Duration = Duration::from_secs(5);
+
+/// The picture of `reply`; `None` where it has none, or none in time.
+pub async fn picture(reply: &Reply) -> Option<Picture> {
+    let drawing = Drawing::of(&reply.answer)?;
+    let why = match timeout(DRAWN_WITHIN, pictures::drawn(Arc::new(drawing))).await {
+        Ok(Ok(picture)) => return Some(picture),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => "it takes too long to draw".to_string(),
+    };
+    tracing::warn!(error = why, "a digest goes without its picture");
+    None
 }
 
 /// A message that the platform has.

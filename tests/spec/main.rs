@@ -29,6 +29,7 @@ mod deliveries;
 mod demo;
 mod descriptors;
 mod digest_content;
+mod digest_pictures;
 mod digest_platform;
 mod digest_world;
 mod digests;

@@ -114,7 +114,8 @@ impl Uploads {
             }
             "/api/files.completeUploadExternal" => {
                 let asked: Value = serde_json::from_slice(body).unwrap();
-                let place = asked["channels"].as_str().unwrap();
+                // Without a channel it is a file of the bot's own.
+                let place = asked["channels"].as_str().unwrap_or_default();
                 if is_outside(place) {
                     return no("not_in_channel");
                 }

@@ -302,6 +302,8 @@ pub struct Moods {
     pub urls_are_gone: AtomicBool,
     /// The bot is in no channel; a try to post there is heard as `/outside`.
     pub is_outside: AtomicBool,
+    /// A message with a picture in it is refused, and heard as `/images`.
+    pub takes_no_images: AtomicBool,
     /// The organisation that `auth.test` tells; null where there is none.
     pub enterprise: std::sync::Mutex<Value>,
     /// The public channels; two pages, where there are two.
@@ -406,6 +408,10 @@ async fn answer(
         Some(("/gone", StatusCode::NOT_FOUND, "used_url"))
     } else if moods.is_outside.load(Ordering::SeqCst) && body["channel"] == "C0NOBODY" {
         Some(("/outside", StatusCode::OK, "not_in_channel"))
+    } else if moods.takes_no_images.load(Ordering::SeqCst)
+        && body["blocks"].to_string().contains("slack_file")
+    {
+        Some(("/images", StatusCode::OK, "invalid_blocks"))
     } else {
         None
     };
@@ -415,7 +421,8 @@ async fn answer(
     }
     // A world that went away hears nothing more.
     let _ = hear.send(Heard { path, body });
-    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200", "view": { "id": "V1" } })
-        .to_string()
-        .into_response()
+    json!({ "ok": true, "channel": "C0NOBODY", "ts": "1700000000.000200", "view": { "id": "V1" },
+        "scheduled_message_id": "Q1" })
+    .to_string()
+    .into_response()
 }

@@ -229,6 +229,24 @@ impl DiscordApi {
         Ok(posted["id"].as_str().unwrap_or_default().to_string())
     }
 
+    /// [`DiscordApi::post_message`] at once, with `pictures`, which `message` names as its attachments.
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn post_message_with(
+        &self,
+        channel_id: &str,
+        message: &Value,
+        pictures: &[Picture],
+    ) -> Result<String, DiscordError> {
+        let bot = self.bot()?;
+        let path = ["channels", channel_id, "messages"];
+        let headers = [("authorization", bot.as_str())];
+        let posted =
+            self.call_with(Duration::ZERO, Method::POST, &path, &headers, message, pictures);
+        Ok(posted.await?["id"].as_str().unwrap_or_default().to_string())
+    }
+
     /// `message` takes the place of the bot's message `message_id` in the channel `channel_id`, with `pictures`, which
     /// it names as its attachments.
     ///

@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::client::{DiscordApi, DiscordError};
-use super::dispatcher::{Dispatcher, words};
-use crate::chat::digests::{Carrier, Failure, Found, Sight};
+use super::dispatcher::{Dispatcher, illustrated, words};
+use crate::chat::digests::{self, Carrier, Failure, Found, Sight};
 use crate::chat::outbox::Unsent;
 use crate::conversation::{Platform, Reply};
 use crate::digests::delivery::{Delivery, Outcome};
@@ -39,7 +39,24 @@ impl Carrier for Dispatcher {
         sign(&mut message, &delivery.mark);
         message["nonce"] = delivery.mark.as_str().into();
         message["enforce_nonce"] = true.into();
-        Ok(self.api.post_message(&delivery.channel, &message, Duration::ZERO).await?)
+        let channel = &delivery.channel;
+        if let Some(picture) = digests::picture(reply).await {
+            let pictures = [picture];
+            let with_picture = illustrated(&message, &pictures);
+            match self.api.post_message_with(channel, &with_picture, &pictures).await {
+                // Nothing was posted, perhaps for the picture's sake: the bot may not attach files.
+                Err(
+                    error @ (DiscordError::Access { .. }
+                    | DiscordError::Message { .. }
+                    | DiscordError::Rejected { .. }),
+                ) => {
+                    let error = error.to_string();
+                    tracing::warn!(error, "a digest goes without its picture");
+                }
+                posted => return Ok(posted?),
+            }
+        }
+        Ok(self.api.post_message(channel, &message, Duration::ZERO).await?)
     }
 
     async fn look(&self, deliveries: &[Delivery]) -> Vec<Result<Sight, Failure>> {

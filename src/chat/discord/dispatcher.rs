@@ -35,6 +35,7 @@ use crate::conversation::{
 use crate::error::{Error, Refusal};
 use crate::pictures::Drawing;
 use pictures::Place;
+pub(super) use pictures::illustrated;
 
 /// How the inbox calls Discord.
 const PLATFORM: &str = "discord";

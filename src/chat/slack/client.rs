@@ -248,6 +248,18 @@ impl SlackApi {
         shared.map(|_: Value| ())
     }
 
+    /// `picture` is a file of the bot's own, which a message can show; the id of it.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn keep_picture(&self, picture: &Picture) -> Result<String, SlackError> {
+        let id = self.upload(picture).await?;
+        let (title, _) = cut(&picture.title, FILE_TITLE_CHARACTERS_MAX);
+        let body = json!({ "files": [{ "id": id, "title": title }] });
+        let _: Value = self.call("files.completeUploadExternal", &body).await?;
+        Ok(id)
+    }
+
     /// Slack has the bytes of `picture`, and shows them to nobody yet; gives the id of their file.
     async fn upload(&self, picture: &Picture) -> Result<String, SlackError> {
         #[derive(Deserialize)]

@@ -12,13 +12,17 @@ use serde_json::{Value, json};
 use super::client::{SlackApi, SlackError};
 use super::dispatcher::Dispatcher;
 use super::outbound;
-use crate::chat::digests::{Carrier, Failure, Found, Sight};
+use super::outbound::BLOCKS_MAX;
+use crate::chat::digests::{self, Carrier, Failure, Found, Sight};
 use crate::chat::outbox::Unsent;
-use crate::conversation::{Platform, Reply};
+use crate::conversation::{Picture, Platform, Reply};
 use crate::digests::delivery::{Delivery, Outcome};
 
 /// A page of a list: each message of it comes with its text.
 const PAGE: &str = "100";
+
+/// Slack takes 2,000 in the description of an image.
+const ALT_CHARACTERS_MAX: usize = 1_000;
 
 /// So few are looked for one by one, each in its own second.
 const ONE_BY_ONE_MAX: usize = 5;
@@ -99,6 +103,24 @@ impl SlackApi {
     }
 }
 
+impl Dispatcher {
+    /// `message` with `picture` before its small print; `None` where Slack does not take the picture.
+    ///
+    /// The file is shared with nobody but those who see the message.
+    /// Source: <https://docs.slack.dev/reference/block-kit/composition-objects/slack-file-object>
+    async fn illustrated(&self, message: &Value, picture: &Picture) -> Option<Value> {
+        let kept = self.api.keep_picture(picture).await.map_err(|error| {
+            tracing::warn!(error = error.to_string(), "a digest goes without its picture");
+        });
+        let mut message = message.clone();
+        let blocks = message["blocks"].as_array_mut().filter(|it| it.len() < BLOCKS_MAX)?;
+        let alt: String = picture.alt.chars().take(ALT_CHARACTERS_MAX).collect();
+        let image = json!({ "type": "image", "slack_file": { "id": kept.ok()? }, "alt_text": alt });
+        blocks.insert(blocks.len().saturating_sub(1), image);
+        Some(message)
+    }
+}
+
 impl Carrier for Dispatcher {
     const PLATFORM: Platform = Platform::Slack;
     const AHEAD: bool = true;
@@ -117,8 +139,20 @@ impl Carrier for Dispatcher {
         // Read by nobody but us, and by screen readers at the very end.
         let text = message["text"].as_str().unwrap_or_default();
         message["text"] = format!("{text}\n{}", delivery.mark).into();
-        let post_at = delivery.send_at.timestamp();
-        Ok(self.api.schedule_message(&delivery.channel, post_at, message).await?)
+        let (channel, post_at) = (&delivery.channel, delivery.send_at.timestamp());
+        if let Some(picture) = digests::picture(reply).await
+            && let Some(with_picture) = self.illustrated(&message, &picture).await
+        {
+            match self.api.schedule_message(channel, post_at, with_picture).await {
+                // Nothing was scheduled, perhaps for the picture's sake.
+                Err(error @ SlackError::Rejected { .. }) => {
+                    let error = error.to_string();
+                    tracing::warn!(error, "a digest goes without its picture");
+                }
+                scheduled => return Ok(scheduled?),
+            }
+        }
+        Ok(self.api.schedule_message(channel, post_at, message).await?)
     }
 
     async fn look(&self, deliveries: &[Delivery]) -> Vec<Result<Sight, Failure>> {

@@ -94,7 +94,7 @@ impl Dispatcher {
 }
 
 /// `message` with a picture in each of its embeds, from the first on, and what they show in words.
-fn illustrated(message: &Value, pictures: &[Picture]) -> Value {
+pub fn illustrated(message: &Value, pictures: &[Picture]) -> Value {
     let mut message = message.clone();
     let attachments = pictures.iter().enumerate().map(|(number, picture)| {
         let Picture { name, title, alt, .. } = picture;
