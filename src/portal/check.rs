@@ -15,6 +15,7 @@ use crate::catalog::snapshot::skeleton;
 use crate::catalog::sources::{Source, SourceFile, file};
 use crate::catalog::{EntityRef, Problem, Severity};
 use crate::digests::DigestSet;
+use crate::scorecards::ScorecardSet;
 
 /// What a portal may have in it.
 const NAMES: [&str; 7] = [
@@ -41,7 +42,9 @@ pub fn check(dir: &Path) -> Vec<Problem> {
     problems.extend(of_digests);
     let settings = match Settings::load(dir) {
         Ok(settings) => {
-            problems.extend(scorecards(dir, &settings).1);
+            let (scorecards, of_scorecards) = scorecards(dir, &settings);
+            problems.extend(of_scorecards);
+            problems.extend(digests_of_nothing(&digests, &scorecards));
             settings
         }
         Err(of_settings) => {
@@ -256,6 +259,32 @@ fn admins_of_nothing(settings: &Settings, entities: &[Incoming], dir: &Path) -> 
         warning(settings::FILE, node.at, "admin", message, &hint)
     };
     unknown.map(problem).collect()
+}
+
+/// Scorecards that a digest names and that there are not, or that only admins see: nothing is told of them.
+fn digests_of_nothing(digests: &DigestSet, scorecards: &ScorecardSet) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for digest in digests.iter() {
+        for name in &digest.scorecards {
+            let found = scorecards.find(name);
+            if found.is_some_and(|it| !it.draft) {
+                continue;
+            }
+            let known = scorecards.iter().filter(|it| !it.draft).map(|it| it.name.as_str());
+            let (what, hint) = match (found, fields::closest(name, known)) {
+                (Some(_), _) => ("is a draft", "Publish it, or leave it out.".to_string()),
+                (None, Some(known)) => ("is not there", format!("Did you mean `{known}`?")),
+                (None, None) => ("is not there", "Write it, or leave it out.".to_string()),
+            };
+            let message = format!(
+                "The digest `{}` tells of the scorecard `{name}`, which {what}.",
+                digest.name
+            );
+            let file = format!("{DIGESTS_DIR}/{}", digest.file);
+            problems.push(warning(&file, START, "digest-scorecard", message, &hint));
+        }
+    }
+    problems
 }
 
 /// Teams that a digest names and the catalog does not have: nobody is told.

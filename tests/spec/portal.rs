@@ -208,6 +208,28 @@ fn an_admin_whom_nobody_describes_is_told_at_its_place() {
 }
 
 #[test]
+fn a_scorecard_that_a_digest_names_and_nobody_hears_of_is_told() {
+    let digest = "name: weekly\nschedule: 0 9 * * mon\nzone: UTC\nscorecards: [production-readyness, mine]\n";
+    let draft =
+        "name: mine\ndraft: true\nchecks: [{name: a, rules: [{name: b, pass: entity.docs}]}]\n";
+    let dir = portal_of(&[
+        ("idp.yaml", "organisation: A\n"),
+        ("catalog/a.yaml", TEAM),
+        ("digests/weekly.yaml", digest),
+        ("scorecards/mine.yaml", draft),
+    ]);
+    let told = portal::check(dir.path()).into_iter().filter(|it| it.rule == "digest-scorecard");
+    let told: Vec<String> =
+        told.map(|it| format!("{} {} {}", it.file, it.message, it.hint)).collect();
+    let expected = [
+        "digests/weekly.yaml The digest `weekly` tells of the scorecard `mine`, which is a draft. Publish it, or leave it out.",
+        "digests/weekly.yaml The digest `weekly` tells of the scorecard `production-readyness`, which is not there. \
+         Did you mean `production-readiness`?",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn what_is_misnamed_and_would_not_be_read_is_told() {
     for (misnamed, meant) in [("idp.yml", "idp.yaml"), ("comands/a.yaml", "commands")] {
         let dir = portal_of(&[(misnamed, ""), ("catalog/a.yaml", TEAM)]);
