@@ -34,6 +34,7 @@ use crate::conversation::{
     Click, Form, Invocation, Platform, Query, Reply, Speaker, Suggestion, Way,
 };
 use crate::digests::DigestSet;
+use crate::digests::flow::Desk;
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
 use crate::pictures::Drawing;
@@ -301,6 +302,12 @@ impl App {
         let db = self.db.load_full();
         let db = (*db).as_ref().map(|db| &db.pool);
         let settings = &heard.settings;
+        let desk = Desk {
+            digests: self.digests.load_full(),
+            snapshot: heard.snapshot.clone(),
+            scorecards: heard.scorecards.clone(),
+            connected: self.connected.load().to_vec(),
+        };
         let means = Means {
             db,
             http: &self.http,
@@ -308,6 +315,7 @@ impl App {
             authority: &settings.access,
             links: &self.links,
             scorecards: &heard.scorecards,
+            desk: &desk,
             profiles: self.profiles.get().map(Arc::as_ref),
             aliases: &settings.aliases,
             secrets: &settings.secrets,

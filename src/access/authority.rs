@@ -107,10 +107,14 @@ pub enum Verb {
     Observe,
     /// Give things names by which people ask for them.
     Name,
+    /// Say for a team that it wants no digest for a while, or that something is not its own.
+    Speak,
+    /// Have a digest sent out of turn.
+    Send,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 7] = [
+    pub const ALL: [Verb; 9] = [
         Verb::Introduce,
         Verb::Read,
         Verb::Request,
@@ -118,6 +122,8 @@ impl Verb {
         Verb::Judge,
         Verb::Observe,
         Verb::Name,
+        Verb::Speak,
+        Verb::Send,
     ];
 
     /// As policies write it.
@@ -130,6 +136,8 @@ impl Verb {
             Verb::Judge => "judge",
             Verb::Observe => "observe",
             Verb::Name => "name",
+            Verb::Speak => "speak",
+            Verb::Send => "send",
         }
     }
 }

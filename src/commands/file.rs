@@ -133,7 +133,8 @@ impl Lookup {
                 | BuiltIn::Link
                 | BuiltIn::Adoption
                 | BuiltIn::Feedback
-                | BuiltIn::Alias,
+                | BuiltIn::Alias
+                | BuiltIn::Digest,
             ) => false,
             Lookup::BuiltIn(_) => true,
             Lookup::Sql(_) | Lookup::Http(_) => false,

@@ -20,8 +20,8 @@ use super::lookups::score::Owned;
 use super::lookups::standings::Standings;
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
-    BuiltIn, PAGE_ROWS, alias, dependents, exempt, facts, feedback, find, graph, help, history,
-    offset, owner, path, problems, score, scorecard, show, team_score,
+    BuiltIn, PAGE_ROWS, alias, dependents, digest, exempt, facts, feedback, find, graph, help,
+    history, offset, owner, path, problems, score, scorecard, show, team_score,
 };
 use super::resolve::Question;
 use super::store;
@@ -32,6 +32,9 @@ use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::catalog::{self, Entity, EntityRef};
 use crate::config::SecretReference;
 use crate::conversation::{Platform, Speaker, Way};
+use crate::digests;
+use crate::digests::file::Digest;
+use crate::digests::flow::Desk;
 use crate::error::{Error, Refusal, Result};
 use crate::facts::Fact;
 use crate::integrations::http::Client;
@@ -70,6 +73,8 @@ pub struct Means<'a> {
     pub authority: &'a Authority,
     pub links: &'a Links,
     pub scorecards: &'a ScorecardSet,
+    /// What digests are made of.
+    pub desk: &'a Desk,
     /// Who can ask Slack about an account; `None` while it is not connected.
     pub profiles: Option<&'a dyn Profiles>,
     /// Aliases that the settings have.
@@ -106,6 +111,7 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::Adoption) => ask_adoption(question, means).await,
         Lookup::BuiltIn(BuiltIn::Feedback) => say_feedback(question, means).await,
         Lookup::BuiltIn(BuiltIn::Alias) => add_alias(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Digest) => ask_digest(question, means).await,
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
     }
@@ -480,6 +486,109 @@ fn may_decide(
     let approvers = exemption::approvers(means.scorecards, &exemption.scorecard);
     let object = Object::Entity { owners: approvers.unwrap_or_default() };
     means.authority.authorize(question.person, means.way, Verb::Excuse, object).map(drop)
+}
+
+/// How answers call what deliveries are kept in, and what teams say of their digests.
+const DELIVERIES: &str = "The log of digests";
+
+async fn ask_digest(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    use digest::Wish;
+    let wish = Wish::of(question, &means.desk.digests)?;
+    let may_send = |digest: &Digest| {
+        let approvers = approvers(digest, means.scorecards);
+        let object = Object::Entity { owners: &approvers };
+        means.authority.authorize(question.person, means.way, Verb::Send, object).map(drop)
+    };
+    // What is not allowed is refused before it is asked whether there is a database.
+    match &wish {
+        Wish::Send { digest, .. } => {
+            may_send(digest)?;
+            if !digest::is_connected(digest, &means.desk.connected) {
+                return Err(digest::not_connected().into());
+            }
+        }
+        Wish::Snooze { team, .. } | Wish::Wake { team } => {
+            may_speak(question, means, std::slice::from_ref(&team.reference))?;
+        }
+        Wish::Disown { entity, .. } | Wish::Own { entity } => {
+            let owners = digest::owners(question.snapshot, entity);
+            let owners = digest::speaks_for(question, entity, &owners)?;
+            may_speak(question, means, &owners)?;
+        }
+        Wish::Log { .. } | Wish::Preview { .. } | Wish::Disowned => {}
+    }
+    let db = means.db.ok_or_else(|| no_database(DELIVERIES))?;
+    let (desk, by) = (means.desk, question.person.user.as_ref());
+    match wish {
+        Wish::Log { digest, team } => {
+            let (offset, rows) = digest::rows(question);
+            let (name, of) = (digest.map(|it| it.name.as_str()), team.map(|it| &it.reference));
+            let asked = digests::flow::log(db, name, of, offset, rows);
+            let logged = answered(DELIVERIES, timeout(PATIENCE, asked).await)?;
+            digest::log(question, (digest, team), &logged)
+        }
+        Wish::Preview { digest, team } => {
+            let made = digests::flow::preview(db, desk, digest, &team.reference);
+            let (hearer, reply) = answered(DELIVERIES, timeout(PATIENCE, made).await)?;
+            let may_send = may_send(digest).is_ok() && reply.is_some();
+            digest::preview(question, (digest, team), &hearer, reply.as_ref(), may_send)
+        }
+        Wish::Send { digest, team } => {
+            let sent = digests::flow::send(db, desk, digest, &team.reference, by);
+            let sent = answered(DELIVERIES, timeout(PATIENCE, sent).await)?;
+            digest::sent(question, (digest, team), sent)
+        }
+        Wish::Snooze { team, days } => {
+            let until = digests::flow::snooze(db, &team.reference, days, by);
+            let until = answered(DELIVERIES, timeout(PATIENCE, until).await)?;
+            digest::snoozed(question, team, Some(until), false)
+        }
+        Wish::Wake { team } => {
+            let woken = digests::flow::wake(db, &team.reference);
+            let was_snoozed = answered(DELIVERIES, timeout(PATIENCE, woken).await)?;
+            digest::snoozed(question, team, None, was_snoozed)
+        }
+        Wish::Disowned => {
+            let all = digests::flow::disowned(db);
+            let all = answered(DELIVERIES, timeout(PATIENCE, all).await)?;
+            digest::disowned_list(question, &all)
+        }
+        Wish::Disown { entity, reason } => {
+            let teams = digest::owners(question.snapshot, entity);
+            let teams = digest::speaks_for(question, entity, &teams)?;
+            let said = digests::flow::disown(db, &entity.reference, &teams, &reason, by);
+            answered(DELIVERIES, timeout(PATIENCE, said).await)?;
+            digest::disowned(question, entity, &teams, Some(&reason))
+        }
+        Wish::Own { entity } => {
+            let teams = digest::owners(question.snapshot, entity);
+            let teams = digest::speaks_for(question, entity, &teams)?;
+            let taken_back = digests::flow::own(db, &entity.reference, &teams);
+            answered(DELIVERIES, timeout(PATIENCE, taken_back).await)?;
+            digest::disowned(question, entity, &teams, None)
+        }
+    }
+}
+
+/// Who answers for the scorecards of `digest`.
+fn approvers(digest: &Digest, all: &ScorecardSet) -> Vec<EntityRef> {
+    let scorecards = digests::standing::scorecards(digest, all).into_iter();
+    scorecards.flat_map(|it| it.exemptions.approvers.clone()).collect()
+}
+
+/// Whether whoever asks speaks for one of `teams`.
+fn may_speak(question: &Question<'_>, means: &Means<'_>, teams: &[EntityRef]) -> Result<()> {
+    let object = Object::Entity { owners: teams };
+    let may = means.authority.authorize(question.person, means.way, Verb::Speak, object);
+    match may {
+        Ok(_) => Ok(()),
+        // Who is linked to nobody hears how to change that.
+        Err(refusal) if question.person.user.is_none() => Err(refusal.into()),
+        Err(_) => {
+            let whom: Vec<&str> = teams.iter().map(EntityRef::as_str).collect();
+            Err(digest::not_a_member(&whom).into())
+        }
+    }
 }
 
 /// What the database did in time, or why it was not to be done.

@@ -4,7 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use handlebars::Context;
 use serde_json::{Map, Value};
 
-use super::lookups::feedback;
+use super::file::Lookup;
+use super::lookups::{BuiltIn, digest, feedback};
 use super::parse::Call;
 use super::resolve::Question;
 use crate::conversation::{Reply, Untrusted};
@@ -24,6 +25,9 @@ pub fn say(question: &Question<'_>, data: Value) -> Result<Reply> {
         Some(nothing) if is_nothing(&data) => nothing,
         _ => &command.template,
     };
+    // A digest is written by a renderer of ours; what the template says stands below it.
+    let is_of_digests = command.lookup == Lookup::BuiltIn(BuiltIn::Digest);
+    let ours = digest::words(&data).filter(|_| is_of_digests).map(str::to_string);
     let mut context = Context::from(data);
     // Templates may say what was asked; the answer does not repeat it.
     if let Some(answer) = context.data_mut().as_object_mut() {
@@ -32,6 +36,9 @@ pub fn say(question: &Question<'_>, data: Value) -> Result<Reply> {
     let mut markdown = template.render(&context)?;
     if let Some(answer) = context.data_mut().as_object_mut() {
         answer.shift_remove("arguments");
+    }
+    if let Some(ours) = ours {
+        markdown = format!("{ours}\n\n{markdown}");
     }
     if let Some(entity) = question.of_channel {
         let name = Untrusted::from(&*entity.name).to_code();

@@ -104,7 +104,21 @@ impl<'a> Question<'a> {
         self.call.number(Opt::Page.word()).unwrap_or(1) as usize
     }
 
-    fn resolve(&self, name: &'a str, typed: &str, kinds: &[&str]) -> Result<&'a Entity, Refusal> {
+    /// That the argument `name` was left out.
+    pub(super) fn missing(&self, name: &str) -> Refusal {
+        missing(&self.call, name.to_string())
+    }
+
+    /// The entity of one of `kinds` that is meant by `typed`, which stands for the argument or option `name`.
+    ///
+    /// # Errors
+    /// A name that nothing or several have, with the whole commands to type instead.
+    pub(super) fn resolve(
+        &self,
+        name: &'a str,
+        typed: &str,
+        kinds: &[&str],
+    ) -> Result<&'a Entity, Refusal> {
         let kind = self.call.get(Opt::Kind.word()).map(singular);
         let kinds = match &kind {
             Some(kind) if kinds.is_empty() && !self.filters_by_kind() => &[kind.as_str()][..],
@@ -140,9 +154,15 @@ impl<'a> Question<'a> {
         matches!(lookup, Lookup::BuiltIn(Dependencies | Dependents | Find | List))
     }
 
+    /// The entity of one of `kinds` whose channel this is, for the argument `name`.
+    ///
     /// # Errors
     /// A channel that is nobody's, or several entities'.
-    fn channels_own(&self, name: &'a str, kinds: &[&str]) -> Result<&'a Entity, Refusal> {
+    pub(super) fn channels_own(
+        &self,
+        name: &'a str,
+        kinds: &[&str],
+    ) -> Result<&'a Entity, Refusal> {
         let channel = self.address.channel_name.as_deref();
         let mut own = self.snapshot.in_channel(&self.address.channel_id, channel);
         own.retain(|it| kinds.is_empty() || kinds.contains(&it.reference.kind()));

@@ -14,7 +14,7 @@ use super::delivery::{Outcome, Planned};
 use super::due::{Due, due};
 use super::file::Digest;
 use super::standing::{self, FIRST, Scored, TREND};
-use super::store::{self, Heard, Past, Schedule};
+use super::store::{self, Heard, Logged, Past, Schedule};
 use super::week::{self, Known, Week, When};
 use super::{BETWEEN, DigestSet, Hearer, content, count, hearers, lead};
 use crate::catalog::{EntityRef, Snapshot};
@@ -154,7 +154,7 @@ struct Paper {
     past: Past,
     snoozed: BTreeSet<String>,
     scored: Scored,
-    disowned: Vec<(EntityRef, EntityRef)>,
+    disowned: Vec<Disowned>,
 }
 
 /// What the words of `slot` are made of for `hearers`.
@@ -305,8 +305,8 @@ impl Times {
     }
 }
 
-/// What `digest` would tell `team` now. Nothing is written down, and scores are those of now, evaluated or not. `None`
-/// where the team owns nothing.
+/// What `digest` would tell `team` now, and where. Nothing is written down, and scores are those of now, evaluated or
+/// not. `None` where the team owns nothing.
 ///
 /// # Errors
 /// The database.
@@ -315,7 +315,7 @@ pub async fn preview(
     desk: &Desk,
     digest: &Digest,
     team: &EntityRef,
-) -> anyhow::Result<Option<Reply>> {
+) -> anyhow::Result<(Hearer, Option<Reply>)> {
     let mut tx = db.begin().await?;
     let now = store::now(&mut tx).await?;
     let hearer = hearer_of(desk, digest, team);
@@ -333,7 +333,8 @@ pub async fn preview(
         paper.scored.judge(scores::judged_now(db, snapshot, scorecards, owned).await?);
     }
     let when = when(&paper, &hearer, slot, false, now);
-    Ok(week(desk, digest, team, when, &paper).map(|week| content::say(&week)))
+    let said = week(desk, digest, team, when, &paper).map(|week| content::say(&week));
+    Ok((hearer, said))
 }
 
 /// `team` as it hears `digest`, whether or not it is among those whom it is for.
@@ -345,15 +346,17 @@ fn hearer_of(desk: &Desk, digest: &Digest, team: &EntityRef) -> Hearer {
     found.unwrap_or_else(|| Hearer { team: team.clone(), zone: Tz::UTC, place: None })
 }
 
-/// `digest` is sent to `team` now, out of turn: the one of today, and the only one of today.
+/// `digest` is sent to `team` now, out of turn: the one of today, and the only one of today. What cannot be sent is not
+/// written down: the one whose time comes may be sent all the same. `by`: who asked for it.
 ///
 /// # Errors
-/// The database. A team that has one of today already.
+/// The database.
 pub async fn send(
     db: &PgPool,
     desk: &Desk,
     digest: &Digest,
     team: &EntityRef,
+    by: Option<&EntityRef>,
 ) -> anyhow::Result<Sending> {
     let mut tx = db.begin().await?;
     let now = store::now(&mut tx).await?;
@@ -364,16 +367,18 @@ pub async fn send(
     let paper = paper(&mut tx, db, desk, digest, slot, &hearers).await?;
     let planned = words(desk, digest, (&due, slot, now), paper, hearers).await?;
     let Some(only) = planned.into_iter().next() else { bail!("nothing was planned") };
+    if let Some(outcome) = only.ended {
+        return Ok(Sending::NotSent(outcome));
+    }
     let use_s = digest.catch_up.as_secs_f64();
-    let inserted =
-        store::insert(&mut tx, (&digest.name, &slot, false), use_s, std::slice::from_ref(&only));
-    let inserted = inserted.await?;
+    let all = std::slice::from_ref(&only);
+    let inserted = store::insert(&mut tx, (&digest.name, &slot, false), use_s, all).await?;
+    if inserted == 0 {
+        return Ok(Sending::SentToday);
+    }
+    store::asked_by(&mut tx, &digest.name, team, slot.date, by).await?;
     tx.commit().await?;
-    Ok(match (inserted, only.ended) {
-        (0, _) => Sending::SentToday,
-        (_, Some(outcome)) => Sending::NotSent(outcome),
-        (_, None) => Sending::At(only.send_at),
-    })
+    Ok(Sending::At(only.send_at))
 }
 
 /// What comes of sending out of turn.
@@ -383,4 +388,92 @@ pub enum Sending {
     NotSent(Outcome),
     /// The team has one of today.
     SentToday,
+}
+
+/// `team` wants no digest for so many days from now on, asked `by` whom; until when.
+///
+/// # Errors
+/// The database.
+pub async fn snooze(
+    db: &PgPool,
+    team: &EntityRef,
+    days: u32,
+    by: Option<&EntityRef>,
+) -> anyhow::Result<DateTime<Utc>> {
+    let mut connection = db.acquire().await?;
+    let until = store::now(&mut connection).await? + TimeDelta::days(days.into());
+    drop(connection);
+    store::snooze(db, team, until, by).await?;
+    Ok(until)
+}
+
+/// `team` hears its digests again; whether it did not.
+///
+/// # Errors
+/// The database.
+pub async fn wake(db: &PgPool, team: &EntityRef) -> anyhow::Result<bool> {
+    Ok(store::wake(db, team).await?)
+}
+
+/// What a team says is not its own, whatever the catalog has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disowned {
+    pub entity: EntityRef,
+    pub team: EntityRef,
+    /// Empty where none was said.
+    pub reason: String,
+    pub by: Option<EntityRef>,
+    pub at: DateTime<Utc>,
+}
+
+/// Everything that teams say is not their own, the newest first.
+///
+/// # Errors
+/// The database.
+pub async fn disowned(db: &PgPool) -> anyhow::Result<Vec<Disowned>> {
+    let mut connection = db.acquire().await?;
+    Ok(store::disowned(&mut connection).await?)
+}
+
+/// `teams` say that `entity` is not their own.
+///
+/// # Errors
+/// The database.
+pub async fn disown(
+    db: &PgPool,
+    entity: &EntityRef,
+    teams: &[EntityRef],
+    reason: &str,
+    by: Option<&EntityRef>,
+) -> anyhow::Result<()> {
+    Ok(store::disown(db, entity, teams, reason, by).await?)
+}
+
+/// `teams` say no more that `entity` is not their own.
+///
+/// # Errors
+/// The database.
+pub async fn own(db: &PgPool, entity: &EntityRef, teams: &[EntityRef]) -> anyhow::Result<()> {
+    Ok(store::own(db, entity, teams).await?)
+}
+
+/// `limit` deliveries after the first `offset`, the newest first, each with its team; of `digest` and `team` alone where
+/// they are given.
+///
+/// # Errors
+/// The database.
+pub async fn log(
+    db: &PgPool,
+    digest: Option<&str>,
+    team: Option<&EntityRef>,
+    offset: i64,
+    limit: i64,
+) -> anyhow::Result<Vec<(EntityRef, Logged)>> {
+    let logged = store::log(db, digest, team, offset, limit).await?;
+    let with_team = logged.into_iter().map(|it| {
+        // What another version wrote down is shown all the same.
+        let team = EntityRef::parse(&it.team, None, "default");
+        (team.unwrap_or_else(|_| EntityRef::new("group", "default", "unknown")), it)
+    });
+    Ok(with_team.collect())
 }

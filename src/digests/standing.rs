@@ -33,13 +33,16 @@ pub struct Scored {
     is_cut: bool,
     exemptions: HashMap<EntityRef, Vec<Exemption>>,
     at: DateTime<Utc>,
+    /// Whether nothing was ever evaluated: nobody knows how things stood before.
+    is_first: bool,
     pub behind: Option<Behind>,
 }
 
 impl From<Kept> for Scored {
     fn from(kept: Kept) -> Scored {
         let Kept { scores, days, flips, is_cut, exemptions, at, behind } = kept;
-        let mut scored = Scored { is_cut, at, behind, ..Scored::default() };
+        let is_first = behind.is_some_and(|it| it.evaluated_at.is_none());
+        let mut scored = Scored { is_cut, at, is_first, behind, ..Scored::default() };
         scored.judge(scores);
         for (entity, scorecard, change) in days {
             scored.days.entry(entity).or_default().push((scorecard, change));
@@ -226,7 +229,10 @@ fn card(
         levels: scorecard.levels.all.iter().map(|it| it.name.clone()).collect(),
         now: Summary::of(scorecard, scores),
         before: before.and_then(|told| told.scorecards.get(&scorecard.name)).cloned(),
-        points: trend(scorecard, scores, &days, since, today),
+        points: match scored.is_first {
+            true => Vec::new(),
+            false => trend(scorecard, scores, &days, since, today),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool, Row};
 
 use super::delivery::{Delivery, Doubt, Outcome, Planned, Step, mark};
+use super::flow::Disowned;
 use super::standing::Told;
 use crate::catalog::EntityRef;
 use crate::conversation::Platform;
@@ -15,6 +16,9 @@ use crate::jobs::schedule::Slot;
 
 /// What is longer ago no digest goes back to.
 const PAST_DAYS: i32 = 100;
+
+/// The most that is read of what teams say is not their own.
+const DISOWNED_MAX: i64 = 10_000;
 
 /// A schedule as the files have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,15 +271,99 @@ pub async fn snoozed(db: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<V
         .await
 }
 
-/// What teams say is not their own: what, and which team.
-pub async fn disowned(db: &mut PgConnection) -> sqlx::Result<Vec<(EntityRef, EntityRef)>> {
-    let rows: Vec<(String, String)> =
-        sqlx::query_as("select entity, team from idp.disowned").fetch_all(db).await?;
-    let read = |text: &str| {
-        let read = EntityRef::parse(text, None, "default");
+/// Everything that teams say is not their own, the newest first.
+pub async fn disowned(db: &mut PgConnection) -> sqlx::Result<Vec<Disowned>> {
+    let rows = sqlx::query(
+        "select entity, team, reason, by_user, at
+         from idp.disowned
+         order by at desc, entity, team
+         limit $1",
+    );
+    let read = |row: &PgRow, column: &str| {
+        let text: Option<&str> = row.try_get(column)?;
+        let read = text.map(|text| EntityRef::parse(text, None, "default")).transpose();
         read.map_err(|error| sqlx::Error::Decode(error.into()))
     };
-    rows.iter().map(|(entity, team)| Ok((read(entity)?, read(team)?))).collect()
+    let needed = |row: &PgRow, column: &str| {
+        read(row, column)?.ok_or(sqlx::Error::ColumnNotFound(column.into()))
+    };
+    let disowned = |row: &PgRow| {
+        Ok(Disowned {
+            entity: needed(row, "entity")?,
+            team: needed(row, "team")?,
+            reason: row.try_get("reason")?,
+            by: read(row, "by_user")?,
+            at: row.try_get("at")?,
+        })
+    };
+    rows.bind(DISOWNED_MAX).fetch_all(db).await?.iter().map(disowned).collect()
+}
+
+/// `teams` say that `entity` is not their own.
+pub async fn disown(
+    db: &PgPool,
+    entity: &EntityRef,
+    teams: &[EntityRef],
+    reason: &str,
+    by: Option<&EntityRef>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into idp.disowned (entity, team, reason, by_user, at)
+         select $1, team, $3, $4, idp.digest_clock()
+         from unnest($2::text[]) as team
+         on conflict (entity, team) do update
+         set reason = excluded.reason, by_user = excluded.by_user, at = excluded.at",
+    )
+    .bind(entity.as_str())
+    .bind(teams.iter().map(EntityRef::as_str).collect::<Vec<_>>())
+    .bind(reason)
+    .bind(by.map(EntityRef::as_str))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// `teams` say no more that `entity` is not their own.
+pub async fn own(db: &PgPool, entity: &EntityRef, teams: &[EntityRef]) -> sqlx::Result<()> {
+    sqlx::query("delete from idp.disowned where entity = $1 and team = any($2)")
+        .bind(entity.as_str())
+        .bind(teams.iter().map(EntityRef::as_str).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// `team` hears its digests again; whether it did not.
+pub async fn wake(db: &PgPool, team: &EntityRef) -> sqlx::Result<bool> {
+    let was_snoozed: Option<bool> = sqlx::query_scalar(
+        "delete from idp.digest_snooze where team = $1 returning until > idp.digest_clock()",
+    )
+    .bind(team.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(was_snoozed.unwrap_or(false))
+}
+
+/// Who had the delivery of `digest` to `team` sent out of turn that is of `date`.
+pub async fn asked_by(
+    db: &mut PgConnection,
+    digest: &str,
+    team: &EntityRef,
+    date: NaiveDate,
+    by: Option<&EntityRef>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update idp.digest_delivery
+         set sent_by = $4
+         where digest = $1 and team = $2 and date = $3",
+    )
+    .bind(digest)
+    .bind(team.as_str())
+    .bind(date)
+    .bind(by.map(EntityRef::as_str))
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// `team` wants no digest until `until`, asked `by` whom.
@@ -632,6 +720,9 @@ pub async fn forget(db: &PgPool) -> sqlx::Result<()> {
     )
     .execute(db)
     .await?;
+    sqlx::query("delete from idp.disowned where at < idp.digest_clock() - interval '400 days'")
+        .execute(db)
+        .await?;
     sqlx::query(
         "delete from idp.digest_schedule where seen_at < idp.digest_clock() - interval '400 days'",
     )

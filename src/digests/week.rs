@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use super::flow::Disowned;
 use super::is_known;
 use super::standing::{Scored, Standings, Told};
 use crate::catalog::snapshot::Target;
@@ -33,8 +34,8 @@ pub struct Known<'a> {
     /// Those that the digest tells of.
     pub scorecards: &'a [&'a Scorecard],
     pub scored: &'a Scored,
-    /// What teams say is not their own: what, and which team.
-    pub disowned: &'a [(EntityRef, EntityRef)],
+    /// What teams say is not their own.
+    pub disowned: &'a [Disowned],
 }
 
 /// The time of a digest, and of the one before.
@@ -125,7 +126,7 @@ impl Week {
         without_owner.dedup_by(|one, other| one.reference == other.reference);
         let is_disowned = |it: &&&Entity| {
             let mut said = known.disowned.iter();
-            said.any(|(entity, by)| *entity == it.reference && *by == team.reference)
+            said.any(|said| said.entity == it.reference && said.team == team.reference)
         };
         let disowned: Vec<&Entity> = owned.iter().filter(is_disowned).copied().collect();
         let heard = (when.told_until, when.told.as_ref());

@@ -189,12 +189,22 @@ assert.equal(await page.getByText("Good morning").count(), 0, "the new answer st
 await picture("10-preview");
 await rm(file);
 
+// A digest, as its team would read it now.
+await page.getByLabel("Ask again").uncheck();
+for (const platform of ["slack", "discord"]) {
+  await write(platform, "/idp digest preview weekly payments");
+  const answer = await says(platform, "Cheapest next step");
+  assert.match(await answer.innerText(), /Payments: Your week[^]*Production readiness[^]*on average/);
+  await answer.getByRole("button", { name: "Snooze for a week" }).waitFor();
+}
+await picture("11-digest");
+
 // On a phone nothing is cut off.
 await page.setViewportSize({ width: 390, height: 844 });
 const width = await page.evaluate(() => document.documentElement.scrollWidth);
 assert.ok(width <= 390, `the page is ${width} wide`);
-await picture("11-phone");
+await picture("12-phone");
 
 assert.deepEqual(wrong, []);
 await browser.close();
-console.log(`REL PLAYGROUND 11 pictures, 0 errors on the page`);
+console.log(`REL PLAYGROUND 12 pictures, 0 errors on the page`);

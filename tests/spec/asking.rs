@@ -9,6 +9,7 @@ use idp::app::App;
 use idp::catalog::{Catalog, Entity, EntityRef, Snapshot, flow};
 use idp::commands::CommandSet;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
+use idp::digests::DigestSet;
 use idp::facts;
 use idp::facts::recorded::{self, Recorded};
 use idp::integrations::http::{Client, Policy};
@@ -62,6 +63,9 @@ impl Asking {
         assert_eq!(problems, []);
         let app = App::new(catalog, commands, settings, Some(fresh.db.clone()), http);
         app.scorecards.store(Arc::new(scorecards));
+        let (digests, problems) = DigestSet::load(&acme().join("digests"));
+        assert_eq!(problems, []);
+        app.digests.store(Arc::new(digests));
         link(&app, &fresh.pool).await;
         Asking { app, fresh }
     }

@@ -117,7 +117,7 @@ impl Team {
     /// It is told its digest now, and that was a week ago.
     async fn was_told(&self) {
         let (desk, team) = (self.desk().await, payments());
-        let sent = flow::send(&self.fresh.pool, &desk, &digest(), &team).await.unwrap();
+        let sent = flow::send(&self.fresh.pool, &desk, &digest(), &team, None).await.unwrap();
         assert!(matches!(sent, Sending::At(_)), "{sent:?}");
         self.does(
             "update idp.digest_delivery
@@ -128,7 +128,8 @@ impl Team {
 
     async fn previews(&self) -> Reply {
         let (desk, team) = (self.desk().await, payments());
-        flow::preview(&self.fresh.pool, &desk, &digest(), &team).await.unwrap().unwrap()
+        let previewed = flow::preview(&self.fresh.pool, &desk, &digest(), &team).await;
+        previewed.unwrap().1.unwrap()
     }
 
     /// What it hears, without the escapes of Markdown.
@@ -322,7 +323,7 @@ async fn where_nothing_was_ever_evaluated_a_digest_has_no_figures() {
     team.does("update idp.score_evaluation set evaluated_at = null, catalog_revision = -1").await;
     team.does("delete from idp.score").await;
     let desk = team.desk().await;
-    let sent = flow::send(&team.fresh.pool, &desk, &digest(), &payments()).await.unwrap();
+    let sent = flow::send(&team.fresh.pool, &desk, &digest(), &payments(), None).await.unwrap();
     assert!(matches!(sent, Sending::At(_)), "{sent:?}");
     let said = &bodies(&team).await[0];
     assert!(said.contains("Scores are not there: nothing is evaluated yet."), "{said}");

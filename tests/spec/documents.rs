@@ -77,6 +77,38 @@ async fn the_scorecard_that_the_readme_adds_scores_a_service() {
     assert_eq!(percents, [&Value::from(0), &Value::from(100)], "{card}");
 }
 
+#[tokio::test]
+async fn the_digest_that_the_readme_adds_is_previewed() {
+    let blocks = code_blocks(&readme(), "yaml");
+    let text = blocks.iter().find(|it| it.starts_with("# digests/")).unwrap();
+    let name = text.lines().next().unwrap().trim_start_matches("# ");
+    let portal = tempfile::tempdir().unwrap();
+    copy(Path::new("examples/acme"), portal.path());
+    fs::create_dir_all(portal.path().join("digests")).unwrap();
+    fs::write(portal.path().join(name), text).unwrap();
+    let problems = portal::check(portal.path());
+    assert!(problems.iter().all(|it| it.file != name), "{problems:?}");
+
+    let idp = Idp::over(portal.path()).await;
+    let said = idp.asks(&["--format", "json", "digest", "preview", "monday", "payments"]).stdout;
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    let markdown = said["markdown"].as_str().unwrap();
+    assert!(markdown.starts_with("## Payments: Your week"), "{markdown}");
+    assert!(markdown.contains("**Production readiness**: "), "{markdown}");
+    assert!(!markdown.contains("API quality"), "the file names one scorecard: {markdown}");
+}
+
+/// What the page of digests shows is read as a digest, and each word of a result is explained on it.
+#[test]
+fn the_page_of_digests_shows_a_good_one_and_every_result() {
+    let page = fs::read_to_string("docs/digests.md").unwrap();
+    let shown = code_blocks(&page, "yaml").remove(0);
+    idp::digests::file::read(&shown, "weekly.yaml").unwrap();
+    for outcome in idp::digests::Outcome::ALL {
+        assert!(page.contains(&format!("`{}`", outcome.word())), "{outcome:?}");
+    }
+}
+
 #[test]
 fn every_call_of_idp_that_a_document_shows_can_be_made() {
     let mut calls = 0;
@@ -231,6 +263,7 @@ fn every_file_that_a_document_links_to_is_there() {
         "SECURITY.md",
         "deploy/README.md",
         "docs/commands.md",
+        "docs/digests.md",
         "docs/facts.md",
         "docs/scorecard-imports.md",
         "docs/settings.md",

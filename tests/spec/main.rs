@@ -28,6 +28,7 @@ mod database;
 mod deliveries;
 mod demo;
 mod descriptors;
+mod digest_command;
 mod digest_content;
 mod digest_pictures;
 mod digest_platform;

@@ -246,8 +246,10 @@ fn read(markdown: &str) -> String {
 
 /// `said` without what is another each time: when something was done, and codes.
 fn steady(said: Value) -> Value {
-    let changing =
-        Regex::new(r"[0-9a-f]{32}|\d{4}(\\\\)?-\d\d(\\\\)?-\d\d \d\d(\\\\)?:\d\d UTC").unwrap();
+    let changing = Regex::new(
+        r"[0-9a-f]{32}|as of \d\d(\\\\)?:\d\d|\d{4}(\\\\)?-\d\d(\\\\)?-\d\d \d\d(\\\\)?:\d\d UTC",
+    )
+    .unwrap();
     serde_json::from_str(&changing.replace_all(&said.to_string(), "then")).unwrap()
 }
 

@@ -6,6 +6,7 @@ pub mod adoption;
 pub mod alias;
 pub mod dependents;
 pub mod details;
+pub mod digest;
 pub mod exempt;
 pub mod facts;
 pub mod feedback;
@@ -64,6 +65,7 @@ pub enum BuiltIn {
     Adoption,
     Feedback,
     Alias,
+    Digest,
 }
 
 impl BuiltIn {
@@ -89,6 +91,7 @@ impl BuiltIn {
         BuiltIn::Adoption,
         BuiltIn::Feedback,
         BuiltIn::Alias,
+        BuiltIn::Digest,
     ];
 
     pub fn word(self) -> &'static str {
@@ -114,6 +117,7 @@ impl BuiltIn {
             BuiltIn::Adoption => "adoption",
             BuiltIn::Feedback => "feedback",
             BuiltIn::Alias => "alias",
+            BuiltIn::Digest => "digest",
         }
     }
 
@@ -140,7 +144,8 @@ impl BuiltIn {
             | BuiltIn::Problems
             | BuiltIn::Whoami
             | BuiltIn::Link
-            | BuiltIn::Adoption => &[],
+            | BuiltIn::Adoption
+            | BuiltIn::Digest => &[],
         }
     }
 }
