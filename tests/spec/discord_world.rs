@@ -341,7 +341,12 @@ async fn answer(
         }
         ("POST", ["channels", _, "messages"]) => {
             match fits("/channels/{channel_id}/messages", "post", &body) {
-                Ok(()) => json!({ "id": "1" }).to_string().into_response(),
+                Ok(()) => {
+                    if let Some(form) = form {
+                        state.pictures.keep(Sent { place: format!("{method} {path}"), ..form });
+                    }
+                    json!({ "id": "1" }).to_string().into_response()
+                }
                 Err(why) => refused(StatusCode::BAD_REQUEST, 50_035, why),
             }
         }
