@@ -191,8 +191,9 @@ await rm(file);
 
 // A digest, as its team would read it now.
 await page.getByLabel("Ask again").uncheck();
+const asked = { slack: "/idp digest preview weekly payments", discord: "/idp preview the weekly digest of payments" };
 for (const platform of ["slack", "discord"]) {
-  await write(platform, "/idp digest preview weekly payments");
+  await write(platform, asked[platform]);
   const answer = await says(platform, "Cheapest next step");
   assert.match(await answer.innerText(), /Payments: Your week[^]*Production readiness[^]*on average/);
   await answer.getByRole("button", { name: "Snooze for a week" }).waitFor();
