@@ -530,7 +530,9 @@ async fn ask_digest(question: &Question<'_>, means: &Means<'_>) -> Result<Value>
         Wish::Preview { digest, team } => {
             let made = digests::flow::preview(db, desk, digest, &team.reference);
             let (hearer, reply) = answered(DELIVERIES, timeout(PATIENCE, made).await)?;
-            let may_send = may_send(digest).is_ok() && reply.is_some();
+            let may_send = may_send(digest).is_ok()
+                && reply.is_some()
+                && digest::is_connected(digest, &desk.connected);
             digest::preview(question, (digest, team), &hearer, reply.as_ref(), may_send)
         }
         Wish::Send { digest, team } => {

@@ -53,8 +53,12 @@ async fn a_preview_is_what_the_team_would_hear_and_nothing_is_sent() {
     );
     assert!(!said.contains("Send it now"), "she may not: {said}");
     assert_eq!((reply.audience, number(&asking, DELIVERIES).await), (Audience::Channel, 0));
-    // Without a team her own is meant, and in her words too.
-    for words in ["digest preview weekly", "preview the weekly digest of payments"] {
+    // Without a team her own is meant; in her words too, and as the first field of a form holds it.
+    for words in [
+        "digest preview weekly",
+        "preview the weekly digest of payments",
+        "digest preview \"weekly payments\"",
+    ] {
         assert_eq!(reads(&asking, words).await, said, "{words}");
     }
     assert!(
@@ -128,6 +132,8 @@ async fn a_team_snoozes_its_digests_and_nobody_elses() {
         assert!(plain(&refused).starts_with(said), "{}", refused.markdown);
     }
     let snoozed = "select count(*) from idp.digest_snooze where until > now() + interval '29 days'";
+    reads(&asking, "digest snooze \"payments 3\"").await;
+    assert_eq!(number(&asking, snoozed).await, 0);
     let said = reads(&asking, "digest snooze payments 30").await;
     assert!(said.starts_with("**Payments** hears no digest until 20"), "{said}");
     assert_eq!(number(&asking, snoozed).await, 1);

@@ -65,16 +65,16 @@ impl<'a> Wish<'a> {
     /// # Errors
     /// A name that nothing has; a number of days that is none, or too large; something that was left out.
     pub fn of(question: &Question<'a>, digests: &'a DigestSet) -> Result<Wish<'a>> {
-        let words = Words { question, digests };
+        let words = Words::of(question, digests);
         Ok(match question.call.get("do").unwrap_or("log") {
             "preview" => Wish::Preview { digest: words.digest()?, team: words.team_or_own(MORE)? },
             "send" => Wish::Send { digest: words.digest()?, team: words.team(MORE)? },
             "snooze" => Wish::Snooze { team: words.team_or_own(NAME)?, days: words.days()? },
             "wake" => Wish::Wake { team: words.team_or_own(NAME)? },
-            "not-ours" => match question.call.get(NAME) {
+            "not-ours" => match words.name {
                 None => Wish::Disowned,
                 Some(_) => {
-                    let reason = said("reason", question.call.get(MORE).unwrap_or_default())?;
+                    let reason = said("reason", words.more.unwrap_or_default())?;
                     let entity = words.entity()?;
                     Wish::Disown { entity, reason: reason.unwrap_or_default() }
                 }
@@ -89,13 +89,36 @@ impl<'a> Wish<'a> {
 struct Words<'q, 'a> {
     question: &'q Question<'a>,
     digests: &'a DigestSet,
+    name: Option<&'q str>,
+    more: Option<&'q str>,
 }
 
-impl<'a> Words<'_, 'a> {
+impl<'q, 'a> Words<'q, 'a> {
+    fn of(question: &'q Question<'a>, digests: &'a DigestSet) -> Words<'q, 'a> {
+        let (name, more) = (question.call.get(NAME), question.call.get(MORE));
+        // In a form both fit into the first field: `weekly payments`, `payments 7`.
+        let (first, last) =
+            (name.and_then(|it| it.split_once(' ')), name.and_then(|it| it.rsplit_once(' ')));
+        let (name, more) = match (more, first, last) {
+            (None, Some((digest, team)), _) if digests.find(digest).is_some() => {
+                (Some(digest), Some(team))
+            }
+            (None, _, Some((team, days))) if days.parse::<u32>().is_ok() => {
+                (Some(team), Some(days))
+            }
+            _ => (name, more),
+        };
+        Words { question, digests, name, more }
+    }
+
+    /// What stands for the argument `name`.
+    fn given(&self, name: &str) -> Option<&'q str> {
+        if name == NAME { self.name } else { self.more }
+    }
+
     fn log(&self) -> Result<Wish<'a>> {
-        let (name, more) = (self.question.call.get(NAME), self.question.call.get(MORE));
-        let digest = name.and_then(|name| self.digests.find(name));
-        let team = match (name, digest, more) {
+        let digest = self.name.and_then(|name| self.digests.find(name));
+        let team = match (self.name, digest, self.more) {
             (_, Some(_), Some(_)) => Some(self.team(MORE)?),
             (_, Some(_), None) | (None, None, _) => None,
             (Some(_), None, _) => Some(self.team(NAME)?),
@@ -105,8 +128,7 @@ impl<'a> Words<'_, 'a> {
 
     /// The digest that is named.
     fn digest(&self) -> Result<&'a Digest> {
-        let name = self.question.call.get(NAME);
-        let Some(name) = name else { return Err(self.question.missing(NAME).into()) };
+        let Some(name) = self.name else { return Err(self.question.missing(NAME).into()) };
         let found = self.digests.find(&name.to_lowercase());
         found.ok_or_else(|| {
             let names = || self.digests.iter().map(|it| it.name.as_str());
@@ -123,7 +145,7 @@ impl<'a> Words<'_, 'a> {
 
     /// The team that the argument `name` is.
     fn team(&self, name: &'static str) -> Result<&'a Entity> {
-        match self.question.call.get(name) {
+        match self.given(name) {
             Some(typed) => Ok(self.question.resolve(name, typed, &["group"])?),
             None => Err(self.question.missing(name).into()),
         }
@@ -132,7 +154,7 @@ impl<'a> Words<'_, 'a> {
     /// The team that the argument `name` is; without one that of the channel, or the only one of whoever asks.
     fn team_or_own(&self, name: &'static str) -> Result<&'a Entity> {
         let Question { snapshot, person, .. } = *self.question;
-        if self.question.call.get(name).is_some() {
+        if self.given(name).is_some() {
             return self.team(name);
         }
         let of_channel = self.question.channels_own(name, &["group"]);
@@ -150,14 +172,14 @@ impl<'a> Words<'_, 'a> {
     }
 
     fn entity(&self) -> Result<&'a Entity> {
-        match self.question.call.get(NAME) {
+        match self.name {
             Some(typed) => Ok(self.question.resolve(NAME, typed, &[])?),
             None => Err(self.question.missing(NAME).into()),
         }
     }
 
     fn days(&self) -> Result<u32> {
-        let Some(typed) = self.question.call.get(MORE) else { return Ok(DAYS) };
+        let Some(typed) = self.more else { return Ok(DAYS) };
         let word = typed.split_whitespace().next().unwrap_or_default();
         let days = word.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days));
         days.ok_or_else(|| {

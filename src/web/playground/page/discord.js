@@ -52,7 +52,7 @@ export class Discord extends Pane {
       else if (!name && given.length && !free[0]?.required && given.at(-1).isLast) given.at(-1).value += ` ${word}`;
       else if (free.length && !name) {
         const option = free.shift();
-        given.push({ ...option, value: word, isLast: !free[0]?.required });
+        given.push({ ...option, value: word, isLast: !option.choices && !free[0]?.required });
       }
     }
     return { command, options: given };
