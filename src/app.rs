@@ -323,7 +323,9 @@ impl App {
         };
         let answer = flow::look_up(question, &means).await?;
         self.asked.note(question, heard.way, heard.at);
-        reply::say(question, answer)
+        let reply = reply::say(question, answer)?;
+        flow::announce(question, &reply, &means).await;
+        Ok(reply)
     }
 
     /// What `answered` says, be it a no; counted for who watches the process, and with its age where it is not live.

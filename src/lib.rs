@@ -19,6 +19,7 @@
 //! | [`pictures`]     | what answers show besides words, drawn                           |
 //! | [`usage`]        | how idp is used, counted; whether it helps, said                 |
 //! | [`jobs`]         | when work falls due                                              |
+//! | [`announcements`] | what is said elsewhere than where it was asked                 |
 //! | [`digests`]      | what teams are told on a schedule                                |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
@@ -28,6 +29,7 @@
 //! | [`terminal`]     | the command line and the prompt                                  |
 
 pub mod access;
+pub mod announcements;
 pub mod app;
 pub mod catalog;
 pub mod chat;

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod alias;
+pub mod channel;
 pub mod descriptor;
 pub mod export;
 pub mod flow;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use sqlx::PgPool;
@@ -29,9 +30,10 @@ use super::unanswered::{Asked, Unanswered};
 use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
+use crate::announcements::{self, Announcement, Place};
 use crate::catalog::{self, Entity, EntityRef};
 use crate::config::SecretReference;
-use crate::conversation::{Platform, Speaker, Way};
+use crate::conversation::{Audience, Platform, Reply, Speaker, Way};
 use crate::digests;
 use crate::digests::file::Digest;
 use crate::digests::flow::Desk;
@@ -442,7 +444,9 @@ async fn ask_exempt(question: &Question<'_>, means: &Means<'_>) -> Result<Value>
     let request = exempt::request(question, &scorecards)?;
     let db = means.db.ok_or_else(|| no_database(EXEMPTIONS))?;
     let asked = timeout(PATIENCE, exemption::flow::ask(db, &request)).await;
-    exempt::asked(question, means.scorecards, &answered(EXEMPTIONS, asked)?)
+    let told =
+        (means.authority.terms().admins.as_slice(), |it: &EntityRef| place(question, means, it));
+    exempt::asked(question, means.scorecards, &answered(EXEMPTIONS, asked)?, told)
 }
 
 async fn ask_exemptions(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
@@ -462,7 +466,40 @@ async fn ask_exemptions(question: &Question<'_>, means: &Means<'_>) -> Result<Va
     let (current, total) = answered(EXEMPTIONS, asked)?;
     let total = usize::try_from(total).unwrap_or_default();
     let current = (&*current, total);
-    exempt::listed(question, means.scorecards, decided.as_ref(), current, |it| may(it).is_ok())
+    let may = |it: &Exemption| may(it).is_ok();
+    let place = |it: &EntityRef| place(question, means, it);
+    exempt::listed(question, means.scorecards, decided.as_ref(), current, may, place)
+}
+
+/// Where `who` is told of something that is asked elsewhere.
+fn place(question: &Question<'_>, means: &Means<'_>, who: &EntityRef) -> Option<Place> {
+    Place::of(who, question.snapshot, means.links, &means.desk.connected)
+}
+
+/// Writes down what of `reply`, which answers `question`, is to be said elsewhere, too; a warning in the log where the
+/// database does not take it.
+pub async fn announce(question: &Question<'_>, reply: &Reply, means: &Means<'_>) {
+    // What somebody else's service answers announces nothing.
+    let Lookup::BuiltIn(BuiltIn::Exempt | BuiltIn::Exemptions) = question.call.command.lookup
+    else {
+        return;
+    };
+    let announcement = Announcement::deserialize(&reply.answer["announce"]);
+    let (Ok(announcement), Some(db)) = (announcement, means.db) else { return };
+    let said = match &announcement.markdown {
+        Some(markdown) => Reply::markdown(markdown.clone()),
+        None => Reply { feedback: None, audience: Audience::Channel, ..reply.clone() },
+    };
+    let written = timeout(PATIENCE, async {
+        let mut connection = db.acquire().await?;
+        announcements::store::write(&mut connection, &announcement, &said).await
+    });
+    let error = match written.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("{:#}", anyhow::Error::new(error)),
+        Err(_) => "it takes too long".to_string(),
+    };
+    tracing::warn!(error, key = announcement.key, "could not announce a request");
 }
 
 /// The requests that nobody has decided on, the oldest first; none, and a line in the log, where the database does

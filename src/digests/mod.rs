@@ -34,6 +34,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use crate::catalog::channel;
 use crate::catalog::snapshot::Target;
 use crate::catalog::{Entity, EntityRef, RelationKind, Snapshot};
 use crate::conversation::Platform;
@@ -43,10 +44,6 @@ use file::{ChannelRule, Digest, Zone};
 
 /// The annotation of a Group that says its time zone.
 pub const ZONE: &str = "idp/time-zone";
-/// Annotations of a Group that are its channel, the surest first.
-const SLACK_CHANNELS: [&str; 3] =
-    ["slack.com/channel-id", "slack.com/channel", "slack.com/channel-name"];
-const DISCORD_CHANNEL: &str = "discord.com/channel-id";
 
 /// Between two messages that Slack is handed: it takes about fifty a minute, of which some are kept free.
 /// Source: <https://docs.slack.dev/apis/web-api/rate-limits>, tier 3.
@@ -95,7 +92,7 @@ pub fn hearers(digest: &Digest, snapshot: &Snapshot, connected: &[Platform]) -> 
         let annotations = &body["metadata"]["annotations"];
         let place = digest.platforms.iter().filter(|it| connected.contains(it)).find_map(|it| {
             let channel = match &digest.channel {
-                ChannelRule::OfTeam => own_channel(annotations, *it),
+                ChannelRule::OfTeam => channel::own(annotations, *it),
                 ChannelRule::Fixed(fixed) => fixed.get(it.word()).cloned(),
             };
             Some((*it, channel?))
@@ -119,21 +116,6 @@ fn zone(rule: Zone, annotations: &Value) -> Tz {
             let own = annotations[ZONE].as_str().and_then(|name| name.trim().parse().ok());
             own.unwrap_or(otherwise)
         }
-    }
-}
-
-fn own_channel(annotations: &Value, platform: Platform) -> Option<String> {
-    let named = |name: &&str| {
-        let channel = annotations[*name].as_str()?.trim().trim_start_matches('#');
-        (!channel.is_empty()).then(|| channel.to_string())
-    };
-    match platform {
-        Platform::Slack => SLACK_CHANNELS.iter().find_map(named),
-        Platform::Discord => {
-            // A number that nobody put in quotes has lost its last digits.
-            named(&DISCORD_CHANNEL).filter(|it| it.bytes().all(|it| it.is_ascii_digit()))
-        }
-        Platform::Terminal => None,
     }
 }
 

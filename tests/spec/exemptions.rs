@@ -213,3 +213,46 @@ async fn how_long_people_wait_for_a_decision_is_in_the_report() {
     let approvals = "Approvals: 2 decided, half of them within 4 h, the slowest in 5 h; 1 waits";
     assert!(report.markdown.contains(approvals), "{}", report.markdown);
 }
+
+/// What is said elsewhere, in the order in which it was written: where, and what.
+async fn announced(asking: &Asking) -> Vec<(String, String)> {
+    let list = "select coalesce(channel, person), reply from idp.announcement order by written_at";
+    let rows: Vec<(String, String)> =
+        sqlx::query_as(list).fetch_all(&asking.fresh.pool).await.unwrap();
+    let said = |reply: &str| serde_json::from_str::<Reply>(reply).unwrap().markdown;
+    rows.into_iter().map(|(place, reply)| (place, said(&reply))).collect()
+}
+
+#[tokio::test]
+async fn who_decides_hears_of_the_request_and_who_asked_of_the_decision() {
+    let asking = Asking::acme().await;
+    asking.app.connect(Platform::Slack);
+    let asked = says(&asking, "zoe-laurent", ASK).await;
+    assert!(asked.markdown.contains("decides, and is told"), "{}", asked.markdown);
+    // Whoever asks for the same again tells nobody anew.
+    says(&asking, "zoe-laurent", ASK).await;
+    let told = announced(&asking).await;
+    let [(place, said)] = &told[..] else { panic!("{told:#?}") };
+    assert_eq!(place, "C0ACME0007", "the channel of the platform's admins");
+    assert!(said.starts_with("Request **") && said.contains("exemptions grant"), "{said}");
+    let id = asked.answer["id"].as_i64().unwrap();
+    says(&asking, "daniel-kim", &format!("exemptions refuse {id} Test it first")).await;
+    let told = announced(&asking).await;
+    let [_, (place, said)] = &told[..] else { panic!("{told:#?}") };
+    assert_eq!(*place, account(&asking.app, "zoe-laurent").user_id);
+    assert!(said.starts_with("**Daniel Kim** refused what you asked for"), "{said}");
+    assert!(said.ends_with("> Test it first"), "{said}");
+}
+
+#[tokio::test]
+async fn nobody_is_told_twice_and_nobody_where_nothing_can_be_said() {
+    let asking = Asking::acme().await;
+    let asked = says(&asking, "zoe-laurent", ASK).await;
+    assert!(!asked.markdown.contains("is told"), "{}", asked.markdown);
+    asking.app.connect(Platform::Slack);
+    let speaker = account(&asking.app, "zoe-laurent");
+    let mut there = Invocation { speaker, ..invocation("exempt payment-api runbook 30 Later") };
+    there.address.channel_id = "C0ACME0007".into();
+    asking.app.answer(Way::Command, there).await;
+    assert_eq!(announced(&asking).await, []);
+}

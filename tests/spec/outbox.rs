@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use idp::announcements::{self, Announcement, Place};
 use idp::chat::outbox::worker::Pauses;
 use idp::chat::outbox::{Post, Priority};
 use idp::conversation::Platform;
@@ -403,4 +404,43 @@ async fn what_one_process_leaves_another_sends() {
     sent.extend(fake.calls().iter().filter_map(|it| it.number));
     let distinct: HashSet<usize> = sent.iter().copied().collect();
     assert_eq!((sent.len(), distinct.len()), (messages, messages));
+}
+
+#[tokio::test]
+async fn what_is_announced_is_said_once_in_each_of_its_places() {
+    for platform in BOTH {
+        let (office, fake) = (Office::open().await, Fake::start(platform).await);
+        let place = |channel: Option<&str>, person: Option<&str>| Place {
+            platform,
+            channel: channel.map(str::to_string),
+            person: person.map(str::to_string),
+        };
+        let announcement = Announcement {
+            key: "request 1".into(),
+            places: vec![place(Some("C5"), None), place(None, Some("U7"))],
+            markdown: None,
+        };
+        let process = office.process(&fake, SHORT);
+        let said = message(platform, "C1", 1).reply;
+        for _ in 0..3 {
+            let mut db = office.fresh.pool.acquire().await.unwrap();
+            announcements::store::write(&mut db, &announcement, &said).await.unwrap();
+            for place in ["C5", "U7"] {
+                office.end_of(&format!("announced request 1 {place}")).await.unwrap();
+            }
+        }
+        // The control: something else is said as well.
+        process.posts(message(platform, "C1", 2)).await;
+        office.end_of("key-2").await.unwrap();
+        let left = "select count(*) from idp.announcement";
+        let left = async || sqlx::query_scalar(left).fetch_one(&office.fresh.pool).await.unwrap();
+        until("taken", left, |count: &i64| *count == 0).await;
+        let mut channels: Vec<String> =
+            fake.calls().into_iter().filter(|it| it.posts).map(|it| it.channel).collect();
+        channels.sort();
+        let person = if platform == Platform::Discord { "D-U7" } else { "U7" };
+        let mut expected = ["C1", "C5", person].map(str::to_string);
+        expected.sort();
+        assert_eq!(channels, expected, "{platform:?}");
+    }
 }

@@ -10,10 +10,12 @@ use tokio::time::{sleep, timeout};
 use super::hold::Gate;
 use super::store::{self, Outcome, Row};
 use super::worker::{Outbox, Posts};
-use super::{Next, PAUSE_MAX, Policy, Post, Reason, Route, To, Unsent};
+use super::{Next, PAUSE_MAX, Policy, Post, Priority, Reason, Route, To, Unsent};
+use crate::announcements::{self, store::Waiting};
 use crate::chat::backoff;
 use crate::chat::inbox::{self, Delivery};
 use crate::chat::link::Standing;
+use crate::conversation::Platform;
 
 /// Longer than anything takes to send; after it the process that was sending counts as dead.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -126,6 +128,32 @@ impl Outbox {
                 Written::No
             }
         }
+    }
+
+    /// What is to be said on this platform of what was asked elsewhere becomes posts, each once.
+    pub(super) async fn take_announcements(&self, db: &PgPool) -> sqlx::Result<()> {
+        let mut tx = db.begin().await?;
+        let waiting = announcements::store::take(&mut tx, self.platform).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let posts: Vec<Post> = waiting.into_iter().filter_map(|it| self.announced(it)).collect();
+        enqueue(&mut tx, &posts).await?;
+        tx.commit().await
+    }
+
+    fn announced(&self, waiting: Waiting) -> Option<Post> {
+        let Waiting { key, channel, person, reply } = waiting;
+        let platform = Platform::from_word(self.platform)?;
+        let Ok(reply) = serde_json::from_str(&reply) else {
+            self.tell_dropped(&key, Reason::Ours, UNREADABLE);
+            return None;
+        };
+        let place = channel.as_deref().or(person.as_deref()).unwrap_or_default();
+        let key = format!("announced {key} {place}");
+        let to = To { channel: channel.unwrap_or_default(), person, ..To::default() };
+        let (priority, tenant, after) = (Priority::Urgent, String::new(), Duration::ZERO);
+        Some(Post { platform, tenant, key, priority, to, reply, after })
     }
 
     /// Up to `limit` posts whose turn has come, of `lane` where it is given.

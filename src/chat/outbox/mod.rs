@@ -126,13 +126,14 @@ impl Post {
 
     /// The first way that there is from `route` on.
     fn route_from(&self, route: Route) -> Option<Route> {
-        let To { answer, thread, person, alone, .. } = &self.to;
+        let To { answer, thread, person, alone, channel, .. } = &self.to;
         // Nothing but the answer to an interaction is for one person alone in a channel of Discord's.
         let is_open = !(*alone && self.platform == Platform::Discord);
         Route::ALL.into_iter().filter(|it| *it >= route).find(|it| match it {
             Route::Answer => answer.is_some(),
             Route::Thread => is_open && thread.is_some(),
-            Route::Channel => is_open,
+            // A person alone is told directly.
+            Route::Channel => is_open && !(channel.is_empty() && person.is_some()),
             Route::Person => person.is_some(),
         })
     }

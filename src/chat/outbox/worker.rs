@@ -151,6 +151,7 @@ impl Outbox {
             // Whoever is done says so.
             return Ok(LOOK_EVERY_MAX);
         }
+        self.take_announcements(&db).await?;
         let due = self.claim(&mut *db.acquire().await?, None, free).await?;
         if due.is_empty() {
             let due_in_s = store::due_in_s(&db, self.platform).await?;

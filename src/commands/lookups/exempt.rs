@@ -1,13 +1,17 @@
 //! That a rule does not count for an entity for a while: asked for, listed, decided on.
 
+use std::fmt::Write;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Named, PAGE_ROWS, Page, json, missing, required};
+use crate::announcements::{Announcement, Place};
 use crate::catalog::snapshot::Target;
 use crate::catalog::{EntityRef, Snapshot};
 use crate::commands::resolve::Question;
+use crate::conversation::Untrusted;
 use crate::error::{Error, Refusal, Result};
 use crate::scorecards::exemption::{self, Decision, Exemption, Request, State};
 use crate::scorecards::{Scorecard, ScorecardSet};
@@ -22,6 +26,8 @@ struct Asked<'a> {
     row: Row<'a>,
     /// Who decides; empty: the portal's admins.
     approvers: Vec<Named<'a>>,
+    /// Where else it is said.
+    announce: Option<Announcement>,
 }
 
 /// What is asked for and what holds.
@@ -32,6 +38,8 @@ struct Listed<'a> {
     total: usize,
     exemptions: Vec<Row<'a>>,
     page: Option<Page>,
+    /// What whoever asked is told of the decision.
+    announce: Option<Announcement>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,10 +101,20 @@ pub fn request(question: &Question<'_>, scorecards: &[&Scorecard]) -> Result<Req
 ///
 /// # Errors
 /// A fault when the answer is no JSON.
-pub fn asked(question: &Question<'_>, all: &ScorecardSet, asked: &Exemption) -> Result<Value> {
+pub fn asked(
+    question: &Question<'_>,
+    all: &ScorecardSet,
+    asked: &Exemption,
+    (admins, place): (&[EntityRef], impl Fn(&EntityRef) -> Option<Place>),
+) -> Result<Value> {
     let snapshot = question.snapshot;
-    let approvers = exemption::approvers(all, &asked.scorecard).unwrap_or_default();
+    let approvers = exemption::approvers(all, &asked.scorecard);
+    let places = approvers.unwrap_or(admins).iter().filter_map(place);
+    let places: Vec<Place> = places.filter(|it| !it.is_at(question.address)).collect();
+    let key = format!("exemption {}", asked.id);
+    let approvers = approvers.unwrap_or_default();
     json(Asked {
+        announce: (!places.is_empty()).then(|| Announcement { key, places, markdown: None }),
         row: row(snapshot, all, asked, question.person.user.as_ref(), false),
         approvers: approvers.iter().map(|it| named(snapshot, it)).collect(),
     })
@@ -125,23 +143,51 @@ pub fn listed(
     decided: Option<&(Exemption, Decision, Option<String>)>,
     (current, total): (&[Exemption], usize),
     may_decide: impl Fn(&Exemption) -> bool,
+    place: impl Fn(&EntityRef) -> Option<Place>,
 ) -> Result<Value> {
     let snapshot = question.snapshot;
     let me = question.person.user.as_ref();
     let row = |it| row(snapshot, all, it, me, may_decide(it));
+    let decided_of = decided.map(|(exemption, _, _)| exemption);
     let decided = decided.map(|(exemption, decision, note)| {
         let state = decision.state();
         let by = me.unwrap_or(&exemption.asked_by);
         let note = note.as_deref();
         Decided { row: Row { state, ..row(exemption) }, by: named(snapshot, by), note }
     });
+    let announce = decided.as_ref().zip(decided_of).and_then(|(said, exemption)| {
+        let place = place(&exemption.asked_by).filter(|_| !said.row.mine)?;
+        let key = format!("exemption {} {}", exemption.id, said.row.state.word());
+        Some(Announcement { key, places: vec![place], markdown: Some(outcome(said)) })
+    });
     json(Listed {
+        announce,
         // The answer to a decision is never empty.
         total: total.max(usize::from(decided.is_some())),
         decided,
         exemptions: current.iter().map(row).collect(),
         page: Page::of(&question.call, question.page(), total),
     })
+}
+
+/// What whoever asked is told.
+fn outcome(decided: &Decided<'_>) -> String {
+    let Decided { row, by, note } = decided;
+    let plain = |text: &str| Untrusted::from(text).to_markdown();
+    let what = match row.state {
+        State::Granted => "granted",
+        State::Refused => "refused",
+        State::Ended => "ended early",
+        State::Asked | State::Withdrawn => "withdrew",
+    };
+    let (by, rule, label) = (plain(&by.label), plain(row.rule), plain(&row.entity.label));
+    let mut text = format!(
+        "**{by}** {what} what you asked for: that _{rule}_ does not count for **{label}**."
+    );
+    if let Some(note) = note {
+        let _ = write!(text, "\n\n> {}", plain(note));
+    }
+    text
 }
 
 /// `exemption` as `me` reads it.
