@@ -23,16 +23,14 @@
 //!     reply: …                   # `…` is any text, alone on a line any lines
 //! ```
 
-use std::collections::BTreeMap;
-
 use regex::{Regex, RegexBuilder};
 
 use super::lookups::BuiltIn;
 use super::template::{self, Template};
 use crate::access::Verb;
-use crate::catalog::formats::fields::{self, Fields, START};
+use crate::catalog::Problem;
+use crate::catalog::formats::fields::{self, Fields};
 use crate::catalog::formats::yaml::{Node, Position};
-use crate::catalog::{Problem, Severity};
 use crate::conversation::Audience;
 
 const NAME_CHARACTERS_MAX: usize = 32;
@@ -668,28 +666,4 @@ fn compiled(keys: &mut Fields, source: &str, at: Position) -> Option<Template> {
 /// Where in the file a place of a template is; a block stands at its first character.
 fn within(at: Position, broken: &template::Broken) -> Position {
     Position { line: at.line + broken.line - 1, column: at.column + broken.column - 1 }
-}
-
-/// Two files of one directory must not define one command; `read` are the commands with their files.
-pub fn duplicates<'a>(read: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Problem> {
-    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (file, name) in read {
-        match first.get(name) {
-            None => {
-                first.insert(name, file);
-            }
-            Some(other) => problems.push(Problem {
-                severity: Severity::Error,
-                ..fields::problem(
-                    file,
-                    START,
-                    "conflict",
-                    format!("The command `{name}` stands in `{other}` already."),
-                    "Give it another name, or remove one of the files.",
-                )
-            }),
-        }
-    }
-    problems
 }

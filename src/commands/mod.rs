@@ -26,7 +26,7 @@ use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 
-use crate::catalog::formats::fields::{self, START};
+use crate::catalog::formats::folder;
 use crate::catalog::{Problem, Severity};
 pub use file::Command;
 
@@ -47,7 +47,7 @@ impl CommandSet {
     pub fn built_in() -> CommandSet {
         // Read once: a portal is read again with each change of it, and its own files are work enough.
         static READ: LazyLock<CommandSet> = LazyLock::new(|| {
-            let commands = BUILT_IN.files().filter(|it| is_command_file(it.path())).map(|it| {
+            let commands = BUILT_IN.files().filter(|it| folder::is_yaml(it.path())).map(|it| {
                 let name = it.path().to_string_lossy();
                 let text = it.contents_utf8().unwrap_or_default();
                 file::read(text, &name).expect("the tests read every built-in command")
@@ -62,23 +62,16 @@ impl CommandSet {
     ///
     /// A broken file costs nobody but itself. A directory that is not there has no files.
     pub fn load(dir: &Path) -> (CommandSet, Vec<Problem>) {
-        let (files, mut problems) = command_files(dir);
+        let (texts, mut problems) = folder::read(dir, "command", FILES_MAX);
         let mut own: Vec<(String, Command)> = Vec::new();
-        for name in files {
-            let text = match std::fs::read_to_string(dir.join(&name)) {
-                Ok(text) => text,
-                Err(error) => {
-                    problems.push(unreadable(&name, &error));
-                    continue;
-                }
-            };
+        for (name, text) in texts {
             match file::read(&text, &name) {
                 Ok(command) => own.push((name, command)),
                 Err(of_file) => problems.extend(of_file),
             }
         }
         let named = own.iter().map(|(file, command)| (file.as_str(), command.name.as_str()));
-        problems.extend(file::duplicates(named));
+        problems.extend(folder::twice("command", named));
         let mut commands = CommandSet::built_in().commands;
         // Of two files that define one command the first counts.
         for (_, command) in own.into_iter().rev() {
@@ -119,33 +112,4 @@ impl CommandSet {
     pub fn names(&self) -> Vec<(&str, &str)> {
         self.iter().map(|it| (it.name.as_str(), it.summary.as_str())).collect()
     }
-}
-
-fn is_command_file(path: &Path) -> bool {
-    path.extension().is_some_and(|it| it == "yaml" || it == "yml")
-}
-
-/// Names of the command files in `dir`, sorted.
-fn command_files(dir: &Path) -> (Vec<String>, Vec<Problem>) {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Default::default(),
-        Err(error) => return (Vec::new(), vec![unreadable(".", &error)]),
-    };
-    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| is_command_file(path));
-    let name = |path: std::path::PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
-    let mut names: Vec<String> = paths.filter_map(name).collect();
-    names.sort();
-    let mut problems = Vec::new();
-    if let Some(first) = names.get(FILES_MAX) {
-        let message = format!("There are more than {FILES_MAX} command files.");
-        problems.push(fields::problem(first, START, "file", message, "Remove some."));
-        names.truncate(FILES_MAX);
-    }
-    (names, problems)
-}
-
-fn unreadable(file: &str, error: &std::io::Error) -> Problem {
-    let message = format!("The file cannot be read: {error}.");
-    fields::problem(file, START, "file", message, "It must be UTF-8 text that this user may read.")
 }

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use crate::catalog::formats::fields::{self, Fields, START};
+use crate::catalog::formats::fields::{self, Fields};
+use crate::catalog::formats::folder;
 use crate::catalog::formats::yaml::{Content, Position};
 use crate::catalog::{EntityRef, Problem, Severity};
 use crate::conversation::Platform;
@@ -108,59 +109,21 @@ impl DigestSet {
     ///
     /// A broken file costs nobody but itself. A directory that is not there has no files.
     pub fn load(dir: &Path) -> (DigestSet, Vec<Problem>) {
-        let (names, mut problems) = files(dir);
+        let (texts, mut problems) = folder::read(dir, "digest", FILES_MAX);
         let mut digests: Vec<Digest> = Vec::new();
-        for file in names {
-            let text = match std::fs::read_to_string(dir.join(&file)) {
-                Ok(text) => text,
-                Err(error) => {
-                    problems.push(unreadable(&file, &error));
-                    continue;
-                }
-            };
+        for (file, text) in texts {
             match read(&text, &file) {
+                Ok(digest) => digests.push(digest),
                 Err(of_file) => problems.extend(of_file),
-                Ok(digest) => match digests.iter().find(|it| it.name == digest.name) {
-                    None => digests.push(digest),
-                    Some(other) => {
-                        let message = format!(
-                            "The digest `{}` stands in `{}` already.",
-                            digest.name, other.file
-                        );
-                        let hint = "Give it another name, or remove one of the files.";
-                        problems.push(fields::problem(&file, START, "conflict", message, hint));
-                    }
-                },
             }
         }
+        let named = digests.iter().map(|it| (it.file.as_str(), it.name.as_str()));
+        problems.extend(folder::twice("digest", named));
+        // Of two files that say one digest the first counts.
         digests.sort_by(|one, other| one.name.cmp(&other.name));
+        digests.dedup_by(|later, first| later.name == first.name);
         (DigestSet(digests), problems)
     }
-}
-
-/// Names of the digest files in `dir`, sorted.
-fn files(dir: &Path) -> (Vec<String>, Vec<Problem>) {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Default::default(),
-        Err(error) => return (Vec::new(), vec![unreadable(".", &error)]),
-    };
-    let names = entries.flatten().map(|it| it.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> =
-        names.filter(|it| it.ends_with(".yaml") || it.ends_with(".yml")).collect();
-    names.sort();
-    let mut problems = Vec::new();
-    if let Some(first) = names.get(FILES_MAX) {
-        let message = format!("There are more than {FILES_MAX} digest files.");
-        problems.push(fields::problem(first, START, "file", message, "Remove some."));
-        names.truncate(FILES_MAX);
-    }
-    (names, problems)
-}
-
-fn unreadable(file: &str, error: &std::io::Error) -> Problem {
-    let message = format!("The file cannot be read: {error}.");
-    fields::problem(file, START, "file", message, "It must be UTF-8 text that this user may read.")
 }
 
 /// The digest that `text` says; `file` is named in problems.

@@ -33,8 +33,8 @@ use serde::Serialize;
 
 pub use self::expression::Expression;
 pub use self::level::{Level, Levels};
-use crate::catalog::formats::fields::{self, START};
-use crate::catalog::{Entity, EntityRef, Problem, Severity};
+use crate::catalog::formats::{fields, folder};
+use crate::catalog::{Entity, EntityRef, Problem};
 use crate::error::Refusal;
 use crate::facts::Kind;
 
@@ -209,22 +209,16 @@ impl ScorecardSet {
     /// A broken file costs nobody but itself. A directory that is not there has no files.
     pub fn load(dir: &Path, keys: &Keys, built_in: bool) -> (ScorecardSet, Vec<Problem>) {
         let mut all = if built_in { ScorecardSet::built_in().all } else { Vec::new() };
-        let (files, mut problems) = scorecard_files(dir);
+        let (texts, mut problems) = folder::read(dir, "scorecard", FILES_MAX);
         let mut own: Vec<(String, Scorecard)> = Vec::new();
-        for name in files {
-            let text = match std::fs::read_to_string(dir.join(&name)) {
-                Ok(text) => text,
-                Err(error) => {
-                    problems.push(unreadable(&name, &error));
-                    continue;
-                }
-            };
+        for (name, text) in texts {
             match file::read(&text, &name, keys) {
                 Ok(scorecard) => own.push((name, scorecard)),
                 Err(of_file) => problems.extend(of_file),
             }
         }
-        problems.extend(duplicates(&own));
+        let named = own.iter().map(|(file, scorecard)| (file.as_str(), scorecard.name.as_str()));
+        problems.extend(folder::twice("scorecard", named));
         // Of two files that define one scorecard the first counts.
         for (_, scorecard) in own.into_iter().rev() {
             all.retain(|it| it.name != scorecard.name);
@@ -237,7 +231,7 @@ impl ScorecardSet {
     pub fn built_in() -> ScorecardSet {
         // Read once: a portal is read again with each change of it, and its own files are work enough.
         static READ: LazyLock<ScorecardSet> = LazyLock::new(|| {
-            let read = BUILT_IN.files().filter(|it| is_scorecard_file(it.path())).map(|it| {
+            let read = BUILT_IN.files().filter(|it| folder::is_yaml(it.path())).map(|it| {
                 let name = it.path().to_string_lossy();
                 let text = it.contents_utf8().unwrap_or_default();
                 file::read(text, &name, &Keys::new())
@@ -314,63 +308,5 @@ pub fn rule<'a>(
                 expected: format!("say of which scorecard: {}", full.join(", ")),
             })
         }
-    }
-}
-
-/// Two files of one directory must not define one scorecard.
-fn duplicates(own: &[(String, Scorecard)]) -> Vec<Problem> {
-    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (file, scorecard) in own {
-        match first.get(scorecard.name.as_str()) {
-            None => {
-                first.insert(&scorecard.name, file);
-            }
-            Some(other) => {
-                let message =
-                    format!("The scorecard `{}` stands in `{other}` already.", scorecard.name);
-                let hint = "Give it another name, or remove one of the files.";
-                problems.push(fields::problem(file, START, "conflict", message, hint));
-            }
-        }
-    }
-    problems
-}
-
-fn is_scorecard_file(path: &Path) -> bool {
-    path.extension().is_some_and(|it| it == "yaml" || it == "yml")
-}
-
-/// Names of the scorecard files in `dir`, sorted.
-fn scorecard_files(dir: &Path) -> (Vec<String>, Vec<Problem>) {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Default::default(),
-        Err(error) => return (Vec::new(), vec![unreadable(".", &error)]),
-    };
-    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| is_scorecard_file(path));
-    let name = |path: std::path::PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
-    let mut names: Vec<String> = paths.filter_map(name).collect();
-    names.sort();
-    let mut problems = Vec::new();
-    if let Some(first) = names.get(FILES_MAX) {
-        let message = format!("There are more than {FILES_MAX} scorecard files.");
-        problems.push(fields::problem(first, START, "file", message, "Remove some."));
-        names.truncate(FILES_MAX);
-    }
-    (names, problems)
-}
-
-fn unreadable(file: &str, error: &std::io::Error) -> Problem {
-    let message = format!("The file cannot be read: {error}.");
-    Problem {
-        severity: Severity::Error,
-        ..fields::problem(
-            file,
-            START,
-            "file",
-            message,
-            "It must be UTF-8 text that this user may read.",
-        )
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod backstage;
 pub mod fields;
+pub mod folder;
 mod text;
 pub mod yaml;
