@@ -114,7 +114,7 @@ pub fn asked(
     let key = format!("exemption {}", asked.id);
     let approvers = approvers.unwrap_or_default();
     json(Asked {
-        announce: (!places.is_empty()).then(|| Announcement { key, places, markdown: None }),
+        announce: (!places.is_empty()).then_some(Announcement { key, places, markdown: None }),
         row: row(snapshot, all, asked, question.person.user.as_ref(), false),
         approvers: approvers.iter().map(|it| named(snapshot, it)).collect(),
     })
