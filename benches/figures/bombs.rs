@@ -37,6 +37,12 @@ pub fn to_read() -> Vec<String> {
         "entity.tags.all(a, entity.tags.all(b, entity.tags.all(c, a == b || b == c)))".into(),
         "entity.tags.map(a, a).map(b, b).map(c, c).map(d, d).map(e, e) == []".into(),
         "entity.tags.map(a, a + a).map(b, b + b) == []".into(),
+        "entity.tags.all(a, entity.tags + entity.tags == [])".into(),
+        format!(
+            "[{}].map(a, [a, a, a, a]).map(b, [b, b, b, b]).map(c, [c, c, c, c]) == []",
+            many("1,", 500)
+        ),
+        "entity.tags.all(a, entity.tags.map(b, b) == entity.tags.filter(c, c != a))".into(),
     ]
 }
 

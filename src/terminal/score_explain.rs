@@ -200,16 +200,13 @@ fn of_fact<'a>(scorecard: &Scorecard, used: Used<'a>) -> OfFact<'a> {
 
 /// What stands at `path`, as expressions name it: `description`, `annotations["acme.example/backup"]`.
 fn value_at(entity: &Value, path: &str) -> Value {
-    let (field, key) = match path.split_once('[') {
-        Some((field, rest)) => (field, serde_json::from_str(rest.trim_end_matches(']')).ok()),
+    let (fields, key) = match path.split_once('[') {
+        Some((fields, rest)) => (fields, serde_json::from_str(rest.trim_end_matches(']')).ok()),
         None => (path, None::<String>),
     };
-    let field = field.split('.').next().unwrap_or_default();
-    let value = entity.get(field).unwrap_or(&Value::Null);
-    match key {
-        Some(key) => value.get(&key).cloned().unwrap_or(Value::Null),
-        None => value.clone(),
-    }
+    let mut fields = fields.split('.').map(str::to_string).chain(key);
+    let found = fields.try_fold(entity, |value, field| value.get(&field));
+    found.cloned().unwrap_or_default()
 }
 
 fn said(it: &Explained<'_>, now: DateTime<Utc>) -> String {
@@ -294,10 +291,12 @@ mod tests {
 
     #[test]
     fn a_path_names_a_value_of_the_entity() {
-        let entity = json!({"description": "Does it.", "annotations": {"a/b]c": "x"}});
+        let entity =
+            json!({"description": "Does it.", "annotations": {"a/b]c": "x"}, "labels": {"b": 1}});
         assert_eq!(value_at(&entity, "description"), "Does it.");
         assert_eq!(value_at(&entity, "annotations[\"a/b]c\"]"), "x");
         assert_eq!(value_at(&entity, "annotations[\"other\"]"), Value::Null);
+        assert_eq!(value_at(&entity, "labels.b"), 1);
         assert_eq!(value_at(&entity, "links"), Value::Null);
     }
 }

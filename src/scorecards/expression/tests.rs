@@ -1,6 +1,5 @@
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use cel::Program;
 use cel::objects::{Key, Map as CelMap, Value as CelValue};
@@ -376,110 +375,13 @@ fn what_an_expression_reads_is_known() {
     assert_eq!(reads("entity.links.exists(it, it.type == 'a')").0, ["links"]);
 }
 
-/// Texts that cost much to read or to evaluate for how short they are. They are refused, or stop.
-fn bombs() -> Vec<(&'static str, String)> {
-    let many = |of: &str, times: usize| of.repeat(times);
-    vec![
-        ("too long", format!("'{}' == ''", many("a", SOURCE_BYTES_MAX))),
-        ("parentheses", format!("{}true{}", many("(", 900), many(")", 900))),
-        ("lists", format!("{}{} == []", many("[", 900), many("]", 900))),
-        ("nots", format!("{}true", many("!", 1900))),
-        ("minuses", format!("{}1 == 1", many("-", 1900))),
-        ("conditions", format!("{}true", many("true ? true : ", 130))),
-        ("nested conditions", format!("{}true{}", many("true ? (", 200), many(") : true", 200))),
-        ("indexes", format!("entity{} == ''", many("[0]", 600))),
-        ("fields", format!("entity{} == ''", many(".a", 900))),
-        ("calls", format!("{}1{} == 1", many("size(", 300), many(")", 300))),
-        ("maps", format!("{}1{} == 1", many("{1:", 500), many("}", 500))),
-        ("unclosed", many("(", 2000)),
-        ("commas", format!("[{}]", many(",", 2000))),
-        ("garbage", many("$ @ # ", 330)),
-        ("half a text", format!("'{}", many("\\", 2001))),
-        (
-            "three loops",
-            "entity.tags.all(a, entity.tags.all(b, entity.tags.all(c, a == b || b == c)))".into(),
-        ),
-        (
-            "loop in the range",
-            "entity.tags.map(a, a).map(b, b).map(c, c).map(d, d).map(e, e) == []".into(),
-        ),
-        ("text that grows", "entity.tags.map(a, a + a).map(b, b + b) == []".into()),
-        ("list that grows", "entity.tags.all(a, entity.tags + entity.tags == [])".into()),
-        (
-            "list that grows in a list",
-            format!(
-                "[{}].map(a, [a, a, a, a]).map(b, [b, b, b, b]).map(c, [c, c, c, c]) == []",
-                many("1,", 500)
-            ),
-        ),
-        ("pattern that repeats", "entity.name.matches('((a{1,100}){1,100}){1,100}')".into()),
-        ("pattern of classes", "entity.name.matches('\\\\w{500}\\\\pL{500}')".into()),
-        ("computed pattern", "entity.name.matches(entity.description)".into()),
-    ]
-}
-
-#[test]
-fn each_bomb_is_refused_in_words_or_costs_nothing() {
-    let (large, mut longest, mut refused) = (large(), Duration::ZERO, 0);
-    for (name, bomb) in bombs() {
-        let started = Instant::now();
-        match Expression::read(&bomb, &vocabulary()) {
-            Ok(_) => drop(value_of(&bomb, &large, &BTreeMap::new())),
-            Err(found) => {
-                assert!(found.message.len() < 400, "{name}: {found:?}");
-                assert!(!found.hint.is_empty(), "{name}: {found:?}");
-                refused += 1;
-            }
-        }
-        longest = longest.max(started.elapsed());
-    }
-    println!("REL bombs={} refused={refused} longest={longest:?}", bombs().len());
-    assert!(refused >= bombs().len() - 2, "{refused}");
-}
-
 /// An entity with all that an expression could loop over.
 fn large() -> Value {
     let mut large = entity();
     let dependency = large["depends_on"][0].clone();
     large["depends_on"] = vec![dependency; 3_000].into();
     large["tags"] = (0..3_000).map(|it| Value::from(format!("tag-{it}"))).collect();
-    large["description"] = Value::from("aaaaaaaaab".repeat(100_000));
     large
-}
-
-#[test]
-fn an_evaluation_stops_however_much_there_is_to_look_at() {
-    let large = large();
-    let texts = vec!["size(entity.description + entity.description) > 0"; 20].join(" && ");
-    let mut longest = Duration::ZERO;
-    let mut stopped = 0;
-    let sources = [
-        "entity.tags.all(a, entity.tags.all(b, a == b || a != b))",
-        "entity.depends_on.all(a, entity.depends_on.exists(b, b.name == 'nobody' || a.name != b.name) || true)",
-        "entity.depends_on.map(a, entity.depends_on.map(b, b)).size() > 0",
-        "entity.tags.filter(a, a in entity.tags && !(a in ['x'])).size() == 1000",
-        "entity.tags.all(a, entity.description.contains(a) || true)",
-        "entity.tags.all(a, entity.description.matches('(a|aa)+$') || true)",
-        "entity.description.matches('(a*)*c')",
-        "size(entity.tags + entity.tags + entity.tags + entity.tags) > 1",
-        "[entity.tags.map(a, [a])].all(b, b.size() > 1 && b.size() > 2 && b.size() > 3)",
-        &texts,
-    ];
-    for source in sources {
-        let started = Instant::now();
-        let value = value_of(source, &large, &BTreeMap::new());
-        longest = longest.max(started.elapsed());
-        match value {
-            Ok(_) => {}
-            Err(Stop::Error(why)) => {
-                assert!(why.contains("more than"), "{source}: {why}");
-                stopped += 1;
-            }
-            other => panic!("{source}: {other:?}"),
-        }
-    }
-    println!("REL evaluations={} stopped={stopped} longest={longest:?}", sources.len());
-    assert!(stopped >= 5, "{stopped}");
 }
 
 #[test]
