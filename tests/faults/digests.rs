@@ -31,6 +31,22 @@ struct World {
     db: PgConnection,
 }
 
+/// An `idp serve`, which ends with whoever started it.
+struct Process(Child);
+
+impl Process {
+    fn dies(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.dies();
+    }
+}
+
 impl World {
     async fn open(platform: Platform, teams: usize) -> (World, Cluster) {
         let home = Home::new();
@@ -69,7 +85,7 @@ impl World {
         (World { home, url, fake, door, platform, db }, started)
     }
 
-    fn serve(&self) -> Child {
+    fn serve(&self) -> Process {
         let api = format!("http://{}", self.door.address);
         let mut serve: Command =
             self.home.idp(&["serve", "--portal", "portal", "--listen", "127.0.0.1:0"]);
@@ -88,7 +104,7 @@ impl World {
                 .env("SLACK_SIGNING_SECRET", "5b1d3c8e0f9a47d2b6e4c1a098f7d635")
                 .env("SLACK_BOT_TOKEN", "xoxb-of-the-world"),
         };
-        serve.spawn().unwrap()
+        Process(serve.spawn().unwrap())
     }
 
     /// What all processes log, in one file.
@@ -163,8 +179,7 @@ async fn killed_again_and_again(platform: Platform, teams: usize, weeks: i64) ->
                 return;
             }
             let victim = &mut processes[random.random_range(0..3)];
-            victim.kill().unwrap();
-            victim.wait().unwrap();
+            victim.dies();
             *victim = world.serve();
             kills += 1;
             next_kill = Instant::now() + Duration::from_millis(random.random_range(300..1_800));
@@ -180,10 +195,7 @@ async fn killed_again_and_again(platform: Platform, teams: usize, weeks: i64) ->
         let end = monday(week) + TimeDelta::hours(2);
         world.runs((done, teams * (week + 1)), end, |_| {}).await;
     }
-    for process in &mut processes {
-        process.kill().unwrap();
-        process.wait().unwrap();
-    }
+    drop(processes);
     let ended = "select coalesce(outcome, state) from idp.digest_delivery group by 1 order by 1";
     let ended: Vec<String> = sqlx::query_scalar(ended).fetch_all(&mut world.db).await.unwrap();
     assert!(ended.iter().all(|it| it == "SENT" || it == "LATE"), "{ended:?}");
