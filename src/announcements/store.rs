@@ -1,6 +1,6 @@
 //! The SQL of announcements.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use super::Announcement;
 use crate::conversation::Reply;
@@ -37,6 +37,14 @@ pub async fn write(
         .await?;
     }
     Ok(())
+}
+
+/// Whether anything waits for `platform`.
+pub async fn is_any(db: &PgPool, platform: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select from idp.announcement where platform = $1)")
+        .bind(platform)
+        .fetch_one(db)
+        .await
 }
 
 /// Takes what waits for `platform`, the oldest first, and forgets what waited for a day for another that is not there.

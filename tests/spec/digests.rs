@@ -458,8 +458,8 @@ async fn thousands_of_digests_are_scheduled_before_their_time_at_the_pace_that_s
     let planned = "select count(*) from idp.digest_delivery where state = 'planned'";
     let due = "select count(*) from idp.digest_delivery, idp.clock_of_test
                where state <> 'done' and (leased_until > now or (state = 'planned' and not_before <= now
-                 and (select next_at from idp.digest_pace
-                      where purpose = case doubt when 'none' then 'send' else 'look' end) <= now))";
+                 and coalesce((select next_at from idp.digest_pace
+                   where purpose = case doubt when 'none' then 'send' else 'look' end), now) <= now))";
     while office.number(planned).await > 0 {
         until("a turn is taken", async || office.number(due).await, |count| *count == 0).await;
         office.passes(TimeDelta::milliseconds(1_250)).await;

@@ -36,6 +36,7 @@ pub const SHORT: Pauses = Pauses {
     away: Duration::from_millis(10),
     mend: Duration::from_millis(10),
     tidy: Duration::from_millis(20),
+    write: Duration::from_millis(1_500),
 };
 
 /// Something that the platform was asked.

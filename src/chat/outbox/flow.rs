@@ -22,9 +22,6 @@ pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 const SEND_WITHIN: Duration = Duration::from_secs(50);
 
-/// Whoever asked waits for the answer.
-const WRITE_WITHIN: Duration = Duration::from_millis(1_500);
-
 /// The longest that a post waits its turn in memory; beyond it the news is stale.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -97,7 +94,7 @@ impl Outbox {
 
     async fn write_down(&self, db: &PgPool, post: &Post, answers: Option<&Delivery>) -> Written {
         let mut committing = None;
-        let written = timeout(WRITE_WITHIN, async {
+        let written = timeout(self.pauses.write, async {
             let mut tx = db.begin().await?;
             if let Some(delivery) = answers {
                 inbox::store::finish(&mut *tx, delivery).await?;
@@ -132,11 +129,11 @@ impl Outbox {
 
     /// What is to be said on this platform of what was asked elsewhere becomes posts, each once.
     pub(super) async fn take_announcements(&self, db: &PgPool) -> sqlx::Result<()> {
-        let mut tx = db.begin().await?;
-        let waiting = announcements::store::take(&mut tx, self.platform).await?;
-        if waiting.is_empty() {
+        if !announcements::store::is_any(db, self.platform).await? {
             return Ok(());
         }
+        let mut tx = db.begin().await?;
+        let waiting = announcements::store::take(&mut tx, self.platform).await?;
         let posts: Vec<Post> = waiting.into_iter().filter_map(|it| self.announced(it)).collect();
         enqueue(&mut tx, &posts).await?;
         tx.commit().await

@@ -55,6 +55,8 @@ pub struct Pauses {
     pub mend: Duration,
     /// Before what came too late is ended, what is long done forgotten, and what waits counted again.
     pub tidy: Duration,
+    /// How long it may take to write an answer down: whoever asked waits for it.
+    pub write: Duration,
 }
 
 impl Default for Pauses {
@@ -66,6 +68,7 @@ impl Default for Pauses {
             away: Duration::from_millis(500),
             mend: Duration::from_secs(15),
             tidy: Duration::from_secs(10),
+            write: Duration::from_millis(1_500),
         }
     }
 }
