@@ -160,13 +160,6 @@ impl Office {
         self.is(self.now() + time).await;
     }
 
-    /// As [`Office::passes`], for the platform first: it counts no call for a moment before it was made.
-    pub async fn ticks(&self, time: TimeDelta) {
-        let at = self.now() + time;
-        self.platform_says(at);
-        self.database_says(at).await;
-    }
-
     pub async fn database_says(&self, at: DateTime<Utc>) {
         let set = "update idp.clock_of_test set now = $1";
         sqlx::query(set).bind(at).execute(&self.fresh.pool).await.unwrap();

@@ -445,9 +445,10 @@ async fn a_team_that_is_renamed_or_moves_on_the_way_hears_one_digest() {
 
 /// F9: as many teams as there are, and a workspace that takes fifty calls of a kind a minute.
 ///
-/// To be run alone: the client remembers in real time that it was asked to wait, and the clock here is the test's.
+/// Now and then it is asked to wait once, by one call more in a minute than it takes. The client remembers that in real
+/// time, and the clock here is the test's: so the test cannot go on.
 #[tokio::test]
-#[ignore = "run it alone, on a machine that does nothing else"]
+#[ignore = "one run of three meets a limit, by the clocks of the test or by a call too many: not found yet"]
 async fn thousands_of_digests_are_scheduled_before_their_time_at_the_pace_that_slack_takes() {
     let teams = full_or(2_000, 120);
     let mut office = Office::open(Platform::Slack, teams, weekly()).await;
@@ -465,14 +466,14 @@ async fn thousands_of_digests_are_scheduled_before_their_time_at_the_pace_that_s
                    where purpose = case doubt when 'none' then 'send' else 'look' end), now) <= now))";
     while office.number(planned).await > 0 {
         until("a turn is taken", async || office.number(due).await, |count| *count == 0).await;
-        office.ticks(TimeDelta::milliseconds(1_250)).await;
+        office.passes(TimeDelta::milliseconds(1_250)).await;
     }
     let began = monday(0) - idp::digests::lead(teams);
     let took = office.now() - began;
     assert!(office.now() < monday(0), "{}", office.now());
     while office.now() < monday(0) + TimeDelta::minutes(4) {
         until("nothing is in hand", async || office.number(due).await, |count| *count == 0).await;
-        office.ticks(TimeDelta::seconds(5)).await;
+        office.passes(TimeDelta::seconds(5)).await;
     }
     office.rests().await;
     let (calls, _, limited) = office.fake.figures();
