@@ -573,7 +573,8 @@ pub async fn take_turn(
          select $1, $2, now + make_interval(secs => $3)
          from (select idp.digest_clock() as now) as clock
          on conflict (platform, purpose) do update
-         set next_at = excluded.next_at
+         -- Whoever waited for another's turn to be written down has a later one than when it began to wait.
+         set next_at = idp.digest_clock() + make_interval(secs => $3)
          where digest_pace.next_at <= idp.digest_clock()
            -- No pause is that long: the clock was set back.
            or digest_pace.next_at > idp.digest_clock() + interval '1 hour'",
