@@ -1,11 +1,8 @@
 //! Reporting facts, reading them, and forgetting what became of old ones.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 
 use super::push::{self, Observation, Outcome};
 use super::sources::Source;
@@ -15,8 +12,7 @@ use crate::catalog::{EntityRef, Snapshot};
 /// How long it is known which values became others.
 pub const KEPT_DAYS: i32 = 400;
 
-/// How often what is older is looked for, how much goes at once, and how often at most each time.
-const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How much goes at once, and how often at most each time.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 const ROUNDS_MAX: u32 = 200;
 
@@ -117,27 +113,6 @@ pub async fn changes_of(
     let mut connection = db.acquire().await?;
     let changes = store::changes_of(&mut connection, entity, limit).await;
     changes.context("could not read which facts of an entity changed")
-}
-
-/// Forgets now and then, until `stop`, which values became others more than 400 days ago, and facts as old of
-/// entities that are gone.
-pub async fn keep_forgetting(db: PgPool, stop: CancellationToken) {
-    loop {
-        match stop.run_until_cancelled(forget(&db)).await {
-            None => return,
-            Some(Ok(0)) => {}
-            Some(Ok(many)) => tracing::info!(many, "forgot old changes of facts"),
-            Some(Err(error)) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "could not forget old changes of facts"
-                );
-            }
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_none() {
-            return;
-        }
-    }
 }
 
 /// Forgets what is older than 400 days, so many at once that nobody waits for it; how many.

@@ -46,8 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long history is kept, in days.
 pub const KEPT_DAYS: i32 = 400;
 
-/// How often what is older is looked for, how much goes at once, and how often at most each time.
-const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How much goes at once, and how often at most each time.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 const ROUNDS_MAX: u32 = 200;
 
@@ -173,27 +172,15 @@ impl Evaluator {
         let work = self.whom(piecework, &names, &mut connection).await?;
         drop(connection);
         let mut done = Total::default();
-        match work {
-            Work::Some(entities) => {
-                let entities: Vec<EntityRef> = entities.into_iter().collect();
-                for piece in entities.chunks(PIECE) {
-                    if !piecework.piece(piece, &definitions, &mut done).await? {
-                        return Ok(Evaluated::Elsewhere);
-                    }
-                }
-            }
-            Work::Whole => {
-                let all: Vec<EntityRef> =
-                    snapshot.entities().map(|it| it.reference.clone()).collect();
-                for piece in all.chunks(PIECE) {
-                    if !piecework.piece(piece, &definitions, &mut done).await? {
-                        return Ok(Evaluated::Elsewhere);
-                    }
-                }
-                if !piecework.gone(&definitions, &mut done).await? {
-                    return Ok(Evaluated::Elsewhere);
-                }
-            }
+        let is_whole = matches!(work, Work::Whole);
+        let entities: Vec<EntityRef> = match work {
+            Work::Some(entities) => entities.into_iter().collect(),
+            Work::Whole => snapshot.entities().map(|it| it.reference.clone()).collect(),
+        };
+        if !piecework.pieces(&entities, &definitions, &mut done).await?
+            || (is_whole && !piecework.gone(&definitions, &mut done).await?)
+        {
+            return Ok(Evaluated::Elsewhere);
         }
         let finished = State {
             catalog: snapshot.revision().clone(),
@@ -246,6 +233,22 @@ struct Total {
     flips: usize,
 }
 
+/// What scorecards found of a piece, and what they saw.
+struct Judged<'a> {
+    entities: &'a [EntityRef],
+    scores: Vec<Score>,
+    facts: HashMap<EntityRef, Vec<Fact>>,
+}
+
+/// What changed about an entity since the last evaluation.
+#[derive(Default)]
+struct Changes {
+    own: Vec<Change>,
+    /// About what it has relations with.
+    around: Vec<Change>,
+    facts: Vec<Changed>,
+}
+
 /// What all pieces of one evaluation share.
 #[derive(Clone, Copy)]
 struct Piecework<'a> {
@@ -259,24 +262,47 @@ struct Piecework<'a> {
 }
 
 impl Piecework<'_> {
-    /// Evaluates `entities` and writes what differs; `false` where somebody else evaluates by now.
-    async fn piece(
+    /// Evaluates `entities` and writes what differs, each piece of them while the one before is written; `false` where
+    /// somebody else evaluates by now.
+    async fn pieces(
         &self,
         entities: &[EntityRef],
         definitions: &Arc<Definitions>,
         total: &mut Total,
     ) -> anyhow::Result<bool> {
-        let names: Vec<&str> = entities.iter().map(EntityRef::as_str).collect();
-        let mut tx = self.db.begin().await?;
-        if !store::hold_on(&mut tx, self.holder, HELD_S).await? {
-            return Ok(false);
+        let mut judged = None;
+        for piece in entities.chunks(PIECE).map(Some).chain([None]) {
+            let judge = async {
+                match piece {
+                    Some(piece) => Ok(Some(self.judge(piece, definitions).await?)),
+                    None => Ok(None),
+                }
+            };
+            let write = async {
+                match judged.take() {
+                    Some(judged) => self.keep(judged, definitions, total).await,
+                    None => Ok(true),
+                }
+            };
+            let (next, is_kept) = tokio::try_join!(judge, write)?;
+            if !is_kept {
+                return Ok(false);
+            }
+            judged = next;
         }
-        let reads_facts = self.loaded.scorecards.iter().any(Scorecard::reads_facts);
-        let facts = match reads_facts {
-            true => store::facts(&mut tx, &names).await?,
+        Ok(true)
+    }
+
+    /// What the scorecards find of `entities`.
+    async fn judge<'e>(
+        &self,
+        entities: &'e [EntityRef],
+        definitions: &Arc<Definitions>,
+    ) -> anyhow::Result<Judged<'e>> {
+        let facts = match self.loaded.scorecards.iter().any(Scorecard::reads_facts) {
+            true => store::facts(&mut *self.db.acquire().await?, &names(entities)).await?,
             false => HashMap::new(),
         };
-        let before = store::lock_scores(&mut tx, &names).await?;
         let (snapshot, scorecards) = (self.snapshot.clone(), self.loaded.scorecards.clone());
         let (of, numbers, now) = (entities.to_vec(), definitions.clone(), self.before.now);
         let exempt = self.exempt.clone();
@@ -289,10 +315,28 @@ impl Piecework<'_> {
                 definitions: &numbers,
                 now,
             };
-            let after = evaluate::scores(&snapshot, &of, &means);
-            (evaluate::differences(before, after, &numbers), facts)
+            (evaluate::scores(&snapshot, &of, &means), facts)
         });
-        let (found, facts) = judged.await.context("the evaluation broke off")?;
+        let (scores, facts) = judged.await.context("the evaluation broke off")?;
+        Ok(Judged { entities, scores, facts })
+    }
+
+    /// Writes what `judged` differs in from what is written down; `false` where somebody else evaluates by now.
+    async fn keep(
+        &self,
+        judged: Judged<'_>,
+        definitions: &Arc<Definitions>,
+        total: &mut Total,
+    ) -> anyhow::Result<bool> {
+        let Judged { entities, scores, facts } = judged;
+        let mut tx = self.db.begin().await?;
+        if !store::hold_on(&mut tx, self.holder, HELD_S).await? {
+            return Ok(false);
+        }
+        let before = store::lock_scores(&mut tx, &names(entities)).await?;
+        let numbers = definitions.clone();
+        let compared = spawn_blocking(move || evaluate::differences(before, scores, &numbers));
+        let found = compared.await.context("the comparison broke off")?;
         self.write(&mut tx, &found, &facts).await?;
         tx.commit().await?;
         total.entities += entities.len();
@@ -332,7 +376,9 @@ impl Piecework<'_> {
         facts: &HashMap<EntityRef, Vec<Fact>>,
     ) -> anyhow::Result<Vec<Cause>> {
         let (snapshot, before) = (self.snapshot, self.before);
-        let turned: BTreeSet<&EntityRef> = turns.iter().map(|turn| &turn.entity).collect();
+        // Of what another definition did, nothing else is asked.
+        let turned: BTreeSet<&EntityRef> =
+            turns.iter().filter(|turn| !turn.is_redefined).map(|turn| &turn.entity).collect();
         let around: HashMap<&EntityRef, BTreeSet<&EntityRef>> = turned
             .iter()
             .map(|entity| {
@@ -354,25 +400,31 @@ impl Piecework<'_> {
         };
         let names: Vec<&str> = turned.iter().map(|it| it.as_str()).collect();
         let reported = store::fact_changes(db, &names, before.facts).await?;
+        let of = |is_its: &dyn Fn(&EntityRef) -> bool| -> Vec<Change> {
+            changes.iter().filter(|it| is_its(&it.reference)).cloned().collect()
+        };
+        let happened: HashMap<&EntityRef, Changes> = around
+            .iter()
+            .map(|(entity, near)| {
+                let facts = reported.iter().filter(|it| it.entity == **entity).cloned().collect();
+                let (own, around) = (of(&|it| it == *entity), of(&|it| near.contains(it)));
+                (*entity, Changes { own, around, facts })
+            })
+            .collect();
+        let nothing = Changes::default();
         let causes = turns.iter().map(|turn| {
-            let of = |is_its: &dyn Fn(&EntityRef) -> bool| -> Vec<Change> {
-                changes.iter().filter(|it| is_its(&it.reference)).cloned().collect()
-            };
-            let own = of(&|it| *it == turn.entity);
-            let around = of(&|it| around.get(&turn.entity).is_some_and(|near| near.contains(it)));
-            let reported: Vec<Changed> =
-                reported.iter().filter(|it| it.entity == turn.entity).cloned().collect();
             let Some(scorecard) = self.loaded.scorecards.find(&turn.scorecard) else {
                 return Cause::Scorecard;
             };
             let Some((_, rule)) = scorecard.rule(&turn.rule) else { return Cause::Scorecard };
+            let changes = happened.get(&turn.entity).unwrap_or(&nothing);
             let known = facts.get(&turn.entity).map_or(&[][..], Vec::as_slice);
             let stale = judge::stale(scorecard, known, before.now);
             let happened = Happened {
                 is_redefined: turn.is_redefined,
-                own: &own,
-                around: &around,
-                facts: &reported,
+                own: &changes.own,
+                around: &changes.around,
+                facts: &changes.facts,
                 stale: &stale,
             };
             cause::cause(rule, turn.was, turn.became, &happened)
@@ -395,7 +447,7 @@ impl Piecework<'_> {
             after = last.to_string();
             let gone: Vec<EntityRef> =
                 scored.into_iter().filter(|it| self.snapshot.find(it.as_str()).is_none()).collect();
-            if !gone.is_empty() && !self.piece(&gone, definitions, total).await? {
+            if !gone.is_empty() && !self.pieces(&gone, definitions, total).await? {
                 return Ok(false);
             }
         }
@@ -457,23 +509,6 @@ pub async fn keep_evaluating(
             () = tokio::time::sleep(LOOK_EVERY) => {}
             Ok(()) = looked.changed() => {}
             Ok(()) = loaded.changed() => {}
-        }
-    }
-}
-
-/// Forgets now and then, until `stop`, what is older than 400 days.
-pub async fn keep_forgetting(db: PgPool, stop: CancellationToken) {
-    loop {
-        match stop.run_until_cancelled(forget(&db)).await {
-            None => return,
-            Some(Ok(0)) => {}
-            Some(Ok(many)) => tracing::info!(many, "forgot old scores"),
-            Some(Err(error)) => {
-                tracing::warn!(error = format!("{error:#}"), "could not forget old scores");
-            }
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_none() {
-            return;
         }
     }
 }

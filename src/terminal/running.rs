@@ -51,6 +51,9 @@ use crate::web::slack::Slack;
 /// How long the database may take to answer before the copy on disk does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often what is older than is kept is looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// What to do without a database and without a copy on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WithoutCatalog {
@@ -276,9 +279,7 @@ impl Running {
             self.stop.clone(),
         );
         let import = flow::keep_importing(db.pool.clone(), || self.refresh(), self.stop.clone());
-        let forget_facts = facts::flow::keep_forgetting(db.pool.clone(), self.stop.clone());
-        let forget_scores = scorecards::flow::keep_forgetting(db.pool.clone(), self.stop.clone());
-        let forget = async { tokio::join!(forget_facts, forget_scores) };
+        let forget = self.stop.run_until_cancelled(keep_forgetting(&db));
         let tend = self.stop.run_until_cancelled(db.tend());
         tokio::join!(follow, follow_links, import, evaluate, forget, tend);
     }
@@ -452,6 +453,22 @@ fn uses_gateway<'a>(
 
 fn loaded(scorecards: ScorecardSet) -> Loaded {
     Loaded { scorecards: Arc::new(scorecards), read_at: Instant::now() }
+}
+
+/// Forgets again and again what is older than is kept.
+async fn keep_forgetting(db: &Db) {
+    let tell = |what: &str, forgotten: anyhow::Result<u64>| match forgotten {
+        Ok(0) => {}
+        Ok(many) => tracing::info!(many, what, "forgot what is old"),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), what, "could not forget what is old");
+        }
+    };
+    loop {
+        tell("changes of facts", facts::flow::forget(&db.pool).await);
+        tell("scores", scorecards::flow::forget(&db.pool).await);
+        sleep(FORGET_EVERY).await;
+    }
 }
 
 fn is_on_this_disk(source: &Source) -> bool {
