@@ -200,6 +200,20 @@ for (const platform of ["slack", "discord"]) {
 }
 await picture("11-digest");
 
+// What the bot has Slack post later comes at its time, unless the bot takes it back.
+await page.evaluate(async () => {
+  const call = async (method, body) => {
+    const headers = { "content-type": "application/json" };
+    return (await fetch(`slack/api/${method}`, { method: "POST", headers, body: JSON.stringify(body) })).json();
+  };
+  const [post_at, text] = [Math.floor(Date.now() / 1000) + 2, "It is time"];
+  const { scheduled_message_id } = await call("chat.scheduleMessage", { channel: "C", post_at, text: "Never mind" });
+  await call("chat.scheduleMessage", { channel: "C", post_at, text, blocks: [{ type: "section", text: { type: "mrkdwn", text } }] });
+  await call("chat.deleteScheduledMessage", { channel: "C", scheduled_message_id });
+});
+await says("slack", "It is time");
+assert.equal(await page.getByText("Never mind").count(), 0);
+
 // On a phone nothing is cut off.
 await page.setViewportSize({ width: 390, height: 844 });
 const width = await page.evaluate(() => document.documentElement.scrollWidth);

@@ -38,7 +38,7 @@ use crate::config::Config;
 
 pub use company::links;
 
-use platforms::File;
+use platforms::{File, Scheduled};
 
 /// So many calls of the bot wait for a page that is slow.
 const CALLS_AHEAD: usize = 256;
@@ -63,6 +63,8 @@ pub struct Playground {
     discord: SigningKey,
     /// What the bot uploads to Slack and has not shared yet, the latest last.
     files: Mutex<VecDeque<File>>,
+    /// What the bot has Slack post later.
+    scheduled: Mutex<Vec<Scheduled>>,
     /// What the bot called: `{"platform", "method", "path", "body"}`.
     calls: broadcast::Sender<Value>,
 }
@@ -91,6 +93,7 @@ impl Playground {
             secret,
             discord: SigningKey::from_bytes(&rand::random()),
             files: Mutex::default(),
+            scheduled: Mutex::default(),
             calls: broadcast::Sender::new(CALLS_AHEAD),
         })
     }

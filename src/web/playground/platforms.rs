@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -12,10 +12,11 @@ use axum::response::{IntoResponse, Response};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ed25519_dalek::Signer;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tower::ServiceExt;
 
-use super::Here;
 use super::company::{BOT_USER_ID, TEAM_ID};
+use super::{Here, Playground};
 use crate::web::signed::now_s;
 
 /// The application that the bot is in Discord.
@@ -78,14 +79,16 @@ pub(super) struct File {
 /// So many files may be on their way: what was begun earlier and never shared is forgotten.
 const FILES_MAX: usize = 16;
 
-/// What the bot asks Slack's Web API by GET: where to upload a file.
+/// What the bot asks Slack's Web API by GET: where to upload a file, and what waits for its time.
 pub(super) async fn slack_asked(
     State(here): State<Here>,
     Path((_, method)): Path<(String, String)>,
     Query(mut given): Query<HashMap<String, String>>,
 ) -> Json<Value> {
-    if method != "files.getUploadURLExternal" {
-        return Json(json!({ "ok": false, "error": "unknown_method" }));
+    match method.as_str() {
+        "files.getUploadURLExternal" => {}
+        "chat.scheduledMessages.list" => return Json(scheduled(&here, &given)),
+        _ => return Json(json!({ "ok": false, "error": "unknown_method" })),
     }
     let id = format!("F{}", hex::encode_upper(rand::random::<[u8; 8]>()));
     let alt = given.remove("alt_txt").unwrap_or_default();
@@ -123,6 +126,69 @@ fn shared(here: &Here, asked: &Value) -> Option<Value> {
     Some(json!({ "title": asked["title"], "alt": file.alt, "url": data_url(&file.bytes) }))
 }
 
+/// A message that waits for its time.
+#[derive(Debug, Clone)]
+pub(super) struct Scheduled {
+    id: String,
+    /// In seconds since 1970.
+    post_at: i64,
+    message: Value,
+}
+
+impl Playground {
+    /// The message `id` waits no longer.
+    fn unschedule(&self, id: &str) -> Option<Value> {
+        let mut scheduled = self.scheduled.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = scheduled.iter().position(|it| it.id == id)?;
+        Some(scheduled.remove(place).message)
+    }
+}
+
+/// The page shows `message` at its time.
+fn schedule(here: &Here, message: Value) -> Value {
+    let id = format!("Q{}", hex::encode_upper(rand::random::<[u8; 8]>()));
+    let post_at = message["post_at"].as_i64().unwrap_or_default();
+    let said = json!({
+        "ok": true, "channel": message["channel"], "scheduled_message_id": id, "post_at": post_at,
+    });
+    let wait = u64::try_from(post_at.saturating_sub(now_s())).unwrap_or_default();
+    let waits = Scheduled { id: id.clone(), post_at, message };
+    here.playground.scheduled.lock().unwrap_or_else(PoisonError::into_inner).push(waits);
+    let here = here.clone();
+    tokio::spawn(async move {
+        let time = sleep(Duration::from_secs(wait));
+        if here.stop.run_until_cancelled(time).await.is_none() {
+            return;
+        }
+        let Some(mut message) = here.playground.unschedule(&id) else { return };
+        message["ts"] = timestamp().into();
+        for block in message["blocks"].as_array_mut().into_iter().flatten() {
+            let file = block.get("slack_file").cloned();
+            if let Some(shown) = file.and_then(|file| shared(&here, &json!({ "files": [file] }))) {
+                block["image_url"] = shown["url"].clone();
+            }
+        }
+        here.playground.tell("slack", "chat.postMessage", "", message);
+    });
+    said
+}
+
+/// What waits for its time, of the channel and between the times that are `asked` for.
+fn scheduled(here: &Here, asked: &HashMap<String, String>) -> Value {
+    let time = |name: &str| asked.get(name).and_then(|it| it.parse::<i64>().ok());
+    let (oldest, latest) = (time("oldest").unwrap_or(0), time("latest").unwrap_or(i64::MAX));
+    let is_asked = |it: &&Scheduled| {
+        (oldest..=latest).contains(&it.post_at)
+            && asked.get("channel").is_none_or(|channel| it.message["channel"] == channel.as_str())
+    };
+    let waiting = here.playground.scheduled.lock().unwrap_or_else(PoisonError::into_inner);
+    let told = waiting.iter().filter(is_asked).map(|it| {
+        let (channel, text) = (&it.message["channel"], &it.message["text"]);
+        json!({ "id": it.id, "channel_id": channel, "post_at": it.post_at, "text": text })
+    });
+    json!({ "ok": true, "scheduled_messages": told.collect::<Vec<_>>() })
+}
+
 /// A picture in an address, so that the page need not ask for it.
 fn data_url(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
@@ -140,6 +206,18 @@ pub(super) async fn slack_api(
         }
         "chat.postMessage" | "chat.postEphemeral" => {
             json!({ "ok": true, "channel": body["channel"], "ts": timestamp() })
+        }
+        "chat.scheduleMessage" => return Json(schedule(&here, body)),
+        "chat.deleteScheduledMessage" => {
+            let id = body["scheduled_message_id"].as_str().unwrap_or_default();
+            return Json(match here.playground.unschedule(id) {
+                Some(_) => json!({ "ok": true }),
+                None => json!({ "ok": false, "error": "invalid_scheduled_message_id" }),
+            });
+        }
+        // Nobody sees it before a message shows it.
+        "files.completeUploadExternal" if body.get("channels").is_none() => {
+            return Json(json!({ "ok": true, "files": body["files"] }));
         }
         "files.completeUploadExternal" => match shared(&here, &body) {
             Some(file) => json!({ "ok": true, "ts": timestamp(), "files": [file] }),
