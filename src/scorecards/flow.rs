@@ -262,33 +262,18 @@ struct Piecework<'a> {
 }
 
 impl Piecework<'_> {
-    /// Evaluates `entities` and writes what differs, each piece of them while the one before is written; `false` where
-    /// somebody else evaluates by now.
+    /// Evaluates `entities` piece by piece and writes what differs; `false` where somebody else evaluates by now.
     async fn pieces(
         &self,
         entities: &[EntityRef],
         definitions: &Arc<Definitions>,
         total: &mut Total,
     ) -> anyhow::Result<bool> {
-        let mut judged = None;
-        for piece in entities.chunks(PIECE).map(Some).chain([None]) {
-            let judge = async {
-                match piece {
-                    Some(piece) => Ok(Some(self.judge(piece, definitions).await?)),
-                    None => Ok(None),
-                }
-            };
-            let write = async {
-                match judged.take() {
-                    Some(judged) => self.keep(judged, definitions, total).await,
-                    None => Ok(true),
-                }
-            };
-            let (next, is_kept) = tokio::try_join!(judge, write)?;
-            if !is_kept {
+        for piece in entities.chunks(PIECE) {
+            let judged = self.judge(piece, definitions).await?;
+            if !self.keep(judged, definitions, total).await? {
                 return Ok(false);
             }
-            judged = next;
         }
         Ok(true)
     }
