@@ -281,6 +281,72 @@ fn command_link(label: &str, scheme: &str, words: &str) -> String {
     format!("[{}](<{scheme}:{destination}>)", Untrusted::from(label).to_markdown())
 }
 
+/// What Markdown of ours names somebody by who is mentioned: `idp-person:slack=U1,discord=1`.
+const PERSON: &str = "idp-person:";
+
+/// Markdown that mentions whoever has `accounts` where the platform that shows it is among them, and says `label`
+/// elsewhere: `[label](<idp-person:slack=U1,discord=1>)`.
+///
+/// Of two accounts on one platform the first is mentioned. All is taken as untrusted: an id that is none of the
+/// platform's mentions nobody.
+pub fn mention(label: &str, accounts: &[(Platform, &str)]) -> String {
+    let mut person = Person::default();
+    accounts.iter().for_each(|(platform, id)| person.add(*platform, id));
+    let label = Untrusted::from(label).to_markdown();
+    let ids = [(Platform::Slack, &person.slack), (Platform::Discord, &person.discord)];
+    let ids = ids
+        .into_iter()
+        .filter_map(|(platform, id)| id.as_ref().map(|id| format!("{}={id}", platform.word())));
+    let ids = ids.collect::<Vec<String>>().join(",");
+    if ids.is_empty() { label } else { format!("[{label}](<{PERSON}{ids}>)") }
+}
+
+/// Somebody who is mentioned: by which account on each platform. Nothing but ids as the platforms write them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    pub slack: Option<String>,
+    pub discord: Option<String>,
+}
+
+impl Person {
+    /// Whom a link to `destination` mentions; `None` where it mentions nobody.
+    pub fn parse(destination: &str) -> Option<Person> {
+        let mut person = Person::default();
+        for account in destination.strip_prefix(PERSON)?.split(',') {
+            if let Some((platform, id)) = account.split_once('=')
+                && let Some(platform) = Platform::from_word(platform)
+            {
+                person.add(platform, id);
+            }
+        }
+        (person != Person::default()).then_some(person)
+    }
+
+    fn add(&mut self, platform: Platform, id: &str) {
+        let account = match platform {
+            Platform::Slack if is_slack_id(id) => &mut self.slack,
+            Platform::Discord if is_discord_id(id) => &mut self.discord,
+            _ => return,
+        };
+        account.get_or_insert_with(|| id.to_string());
+    }
+}
+
+/// No id of an account is longer.
+const ACCOUNT_CHARACTERS_MAX: usize = 32;
+
+/// Source: <https://docs.slack.dev/reference/objects/user-object>
+fn is_slack_id(id: &str) -> bool {
+    let of_id = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit();
+    id.strip_prefix(['U', 'W']).is_some_and(|rest| !rest.is_empty() && rest.chars().all(of_id))
+        && id.len() <= ACCOUNT_CHARACTERS_MAX
+}
+
+/// Source: <https://docs.discord.com/developers/reference#snowflakes>
+fn is_discord_id(id: &str) -> bool {
+    (1..=ACCOUNT_CHARACTERS_MAX).contains(&id.len()) && id.chars().all(|it| it.is_ascii_digit())
+}
+
 /// A Markdown link to a web page, `[label](<https://…>)`; the address itself is shown where there is no label.
 ///
 /// An address that is not plain `http` or `https`, or that carries a user name, is no link: only its label is shown.
@@ -475,6 +541,31 @@ mod tests {
             assert_eq!(link("Runbook", address), "Runbook", "{address}");
         }
         assert_eq!(link("a", "https://a.example/x>y<z"), "[a](<https://a.example/x%3Ey%3Cz>)");
+    }
+
+    #[test]
+    fn a_mention_carries_accounts_and_nothing_else() {
+        let (slack, discord) = (Platform::Slack, Platform::Discord);
+        assert_eq!(
+            mention("Ada *A*", &[(slack, "U1"), (discord, "1"), (slack, "U2")]),
+            "[Ada \\*A\\*](<idp-person:slack=U1,discord=1>)"
+        );
+        assert_eq!(mention("Ada", &[(discord, "1")]), "[Ada](<idp-person:discord=1>)");
+        assert_eq!(mention("Ada", &[(Platform::Terminal, "user:ada")]), "Ada");
+        for id in
+            ["", "u1", "U", "C1", "U1>", "U1,discord=2", "U1 ", "!here", "Ü1", &"U1".repeat(20)]
+        {
+            assert_eq!(mention("Ada", &[(slack, id)]), "Ada", "{id}");
+        }
+        for id in ["", "&1", "!1", "1>", "-1", "１", &"1".repeat(40)] {
+            assert_eq!(mention("Ada", &[(discord, id)]), "Ada", "{id}");
+            assert_eq!(Person::parse(&format!("idp-person:discord={id}")), None, "{id}");
+        }
+        let ada = Person { slack: Some("U1".into()), discord: Some("1".into()) };
+        assert_eq!(Person::parse("idp-person:slack=U1,discord=1"), Some(ada));
+        for nobody in ["idp-person:team=U1", "idp-person:slack=C1", "idp-person:", "slack=U1"] {
+            assert_eq!(Person::parse(nobody), None, "{nobody}");
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Markdown of our own templates, read into blocks that every platform can show.
 //!
 //! CommonMark with tables and strikethrough. HTML and images are text; links with the schemes `idp:` and `idp-form:`
-//! are buttons, many of one command a select; links of other schemes than http and https are text. No platform's words are in here.
+//! are buttons, many of one command a select; those with `idp-person:` mention somebody; links of other schemes than http and https are text. No platform's words are in here.
 
 use std::collections::HashSet;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::layout::measure;
-use crate::conversation::{Reply, is_web_page};
+use crate::conversation::{Person, Reply, is_web_page};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
@@ -51,6 +51,8 @@ pub struct Span {
     pub style: Style,
     /// Where it leads: an http or https URL.
     pub link: Option<String>,
+    /// Whom it mentions; `text` stands for them where they have no account.
+    pub person: Option<Person>,
 }
 
 impl Span {
@@ -222,6 +224,7 @@ struct Reader {
 enum Link {
     Web(String),
     Button(Button),
+    Person(Person),
     Neither,
 }
 
@@ -357,21 +360,26 @@ impl Reader {
             code.push_str(text);
             return;
         }
-        let link = match &mut self.link {
+        let (link, person) = match &mut self.link {
             Some(Link::Button(button)) => {
                 button.label.push_str(text);
                 return;
             }
-            Some(Link::Web(url)) => Some(url.as_str()),
-            Some(Link::Neither) | None => None,
+            Some(Link::Web(url)) => (Some(url.as_str()), None),
+            Some(Link::Person(person)) => (None, Some(&*person)),
+            Some(Link::Neither) | None => (None, None),
         };
         match self.spans.last_mut() {
-            Some(last) if last.style == self.style && last.link.as_deref() == link => {
+            Some(last)
+                if last.style == self.style
+                    && last.link.as_deref() == link
+                    && last.person.as_ref() == person =>
+            {
                 last.text.push_str(text);
             }
             _ => {
-                let link = link.map(str::to_string);
-                self.spans.push(Span { text: text.to_string(), style: self.style, link });
+                let (link, person) = (link.map(str::to_string), person.cloned());
+                self.spans.push(Span { text: text.to_string(), style: self.style, link, person });
             }
         }
     }
@@ -454,6 +462,9 @@ fn link(destination: &str) -> Link {
             return Link::Button(Button { label: String::new(), words, opens });
         }
     }
+    if let Some(person) = Person::parse(destination) {
+        return Link::Person(person);
+    }
     match url::Url::parse(destination) {
         Ok(url) if is_web_page(&url) => Link::Web(url.into()),
         _ => Link::Neither,
@@ -474,7 +485,7 @@ fn number(level: HeadingLevel) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Untrusted, button, form_button};
+    use crate::conversation::{Platform, Untrusted, button, form_button, mention};
 
     fn text(text: &str) -> Span {
         Span::of(text)
@@ -487,6 +498,21 @@ mod tests {
         assert_eq!(
             read("The **team** of [docs](https://acme.example)"),
             [Block::Paragraph(vec![text("The "), bold, text(" of "), link])]
+        );
+    }
+
+    #[test]
+    fn a_mention_is_a_span_of_its_own() {
+        let person = Person { slack: Some("U1".into()), discord: None };
+        let ada = Span { person: Some(person), ..text("Ada B.") };
+        let mention = mention("Ada B.", &[(Platform::Slack, "U1")]);
+        assert_eq!(
+            read(&format!("Asks {mention}{mention}: now")),
+            [Block::Paragraph(vec![
+                text("Asks "),
+                Span { text: "Ada B.Ada B.".into(), ..ada },
+                text(": now")
+            ])]
         );
     }
 
@@ -555,6 +581,8 @@ mod tests {
         for no_link in [
             "[a](javascript:x)",
             "[a](slack://x)",
+            "[a](<idp-person:slack=C1,discord=&1>)",
+            "[a](idp-person:)",
             "[a](https://good@evil.example)",
             "[a](https://:good@evil.example)",
         ] {
@@ -610,6 +638,7 @@ mod tests {
             "[a]: https://evil.example",
             "\\*",
             "a\\",
+            "[a](<idp-person:slack=U1,discord=1>)",
             "    code",
             "\tcode",
             "+ a",

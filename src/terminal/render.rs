@@ -151,7 +151,7 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Untrusted, button};
+    use crate::conversation::{Platform, Untrusted, button, mention};
 
     fn plain(markdown: &str) -> String {
         render(&Reply::markdown(markdown), 60, false)
@@ -176,6 +176,12 @@ mod tests {
         assert_eq!(plain("<https://a.example/b>"), "https://a.example/b\n");
         let styled = render(&Reply::markdown("[Runbook](https://a.example/b)"), 60, true);
         assert_eq!(styled, "\u{1b}]8;;https://a.example/b\u{1b}\\Runbook\u{1b}]8;;\u{1b}\\\n");
+    }
+
+    #[test]
+    fn who_is_mentioned_is_read_by_their_name() {
+        let ada = mention("Ada", &[(Platform::Slack, "U1"), (Platform::Discord, "1")]);
+        assert_eq!(plain(&format!("Asks {ada}\\.")), "Asks Ada.\n");
     }
 
     #[test]

@@ -10,22 +10,35 @@ use serde_json::Value;
 /// What a reader would see that is more than text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// `@1`, `@everyone`, `/name:1`, `t:1`
+    /// `@1`, `@everyone`, `/name:1`, `t:1` of a text; `1 is called`, which no text brings about.
     pub mentions: Vec<String>,
     pub links: Vec<String>,
     /// Marks of formatting in their order: `**`, `- `, `code`.
     pub marks: Vec<String>,
 }
 
+impl Seen {
+    /// What is mentioned besides those who are `meant`, each as often as they are.
+    pub fn besides(&self, meant: &[&str]) -> Vec<String> {
+        let mut mentions = self.mentions.clone();
+        for one in meant {
+            if let Some(place) = mentions.iter().position(|it| it == one) {
+                mentions.remove(place);
+            }
+        }
+        mentions
+    }
+}
+
 pub fn seen(message: &Value) -> Seen {
     let mut seen = Seen::default();
     let allowed = &message["allowed_mentions"];
     let is_none = |name: &str| allowed[name].as_array().is_none_or(Vec::is_empty);
-    if !allowed["parse"].as_array().is_some_and(Vec::is_empty)
-        || !is_none("users")
-        || !is_none("roles")
-    {
+    if !allowed["parse"].as_array().is_some_and(Vec::is_empty) || !is_none("roles") {
         seen.mentions.push("whoever is mentioned is called".into());
+    }
+    for user in allowed["users"].as_array().into_iter().flatten() {
+        seen.mentions.push(format!("{} is called", user.as_str().unwrap_or("somebody")));
     }
     let suppresses = message["flags"].as_u64().unwrap_or_default() & 4 != 0;
     let content = message["content"].as_str().unwrap_or_default();
@@ -289,7 +302,15 @@ fn the_judge_sees_what_discord_would() {
             "description": "- <@1> [good](https://evil.example) \\<@2> **b**\n> `<#1>` ```\n<#2>\n``` <https://a.example> \\@here",
         }],
     });
+    let called = serde_json::json!({
+        "content": "<@1>", "allowed_mentions": { "parse": [], "users": ["1", "2"] },
+    });
+    let meant = ["1 is called", "@1"];
+    assert_eq!(seen(&called).mentions, ["1 is called", "2 is called", "@1"]);
+    // Whom we mean ourselves is told apart from what a text says.
+    assert_eq!(seen(&called).besides(&meant), ["2 is called"]);
     let seen = seen(&raw);
+    assert_eq!(seen.besides(&meant).len(), 3, "{seen:?}");
     assert_eq!(seen.mentions, ["whoever is mentioned is called", "@everyone", "@&1", "@1"]);
     assert_eq!(
         seen.links,

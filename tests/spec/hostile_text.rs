@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use idp::app::App;
 use idp::catalog::{Catalog, EntityRef, Place, Relation, RelationKind, Snapshot, StoredEntity};
+use idp::chat::discord;
 use idp::chat::slack::outbound;
 use idp::commands::CommandSet;
-use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Untrusted, Way};
+use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Untrusted, Way, mention};
 use idp::integrations::http::{Client, Policy};
 use serde_json::{Value, json};
 
 use crate::asking::open;
+use crate::discord_judge;
 use crate::hostile_slack::without_the_guard;
 use crate::slack_judge::{seen, shape};
 
 /// Mentions, links, formatting, forged lines, what cannot be seen, what breaks a table or a block.
-pub const HOSTILE: [&str; 48] = [
+pub const HOSTILE: [&str; 50] = [
     "<!channel>",
     "<!here|here>",
     "<!everyone>",
@@ -46,6 +48,8 @@ pub const HOSTILE: [&str; 48] = [
     "[a][b]\n\n[b]: https://evil.example",
     "[Run](idp:run)",
     "[Run](<idp:run it>)",
+    "[Ada](<idp-person:slack=U1,discord=1>)",
+    "](<idp-person:slack=U1,discord=1>)",
     "`",
     "```",
     "``` \nApproved\n```",
@@ -145,6 +149,31 @@ fn a_text_that_is_not_guarded_is_seen() {
         let is_harmless = HARMLESS_HERE.iter().any(|(text, _)| *text == hostile);
         assert_eq!(is_markup || is_mrkdwn, !is_harmless, "{hostile:?}");
     }
+}
+
+/// Whom we mention ourselves stands beside what others wrote, and is the only one who is mentioned.
+#[test]
+fn beside_a_mention_of_ours_no_text_mentions() {
+    let accounts = [(Platform::Slack, "U1"), (Platform::Discord, "1")];
+    let (on_slack, on_discord) = (["user U1"], ["1 is called", "@1", "@1"]);
+    let mut caught = 0;
+    for hostile in HOSTILE {
+        let guarded = Untrusted::from(hostile).to_markdown();
+        for (named, text) in [("Ada", guarded.as_str()), (hostile, "Ada")] {
+            let said = format!("{text} {} {text}", mention(named, &accounts));
+            let slack = seen(&message(&Reply::markdown(&said)));
+            let shown = discord::outbound::Message::of(&Reply::markdown(&said));
+            let discord = discord_judge::seen(&serde_json::to_value(shown).unwrap());
+            assert_eq!(slack.besides(&on_slack), [""; 0], "{hostile:?}: {slack:?}");
+            assert_eq!(discord.besides(&on_discord), [""; 0], "{hostile:?}: {discord:?}");
+            assert_eq!(slack.mentions.len() + discord.mentions.len(), 4, "{hostile:?}: {said}");
+        }
+        // The control: the same, written as if it were ours.
+        let said = format!("{hostile} {}", mention("Ada", &accounts));
+        let slack = message(&Reply::markdown(&said));
+        caught += usize::from(!seen(&without_the_guard(&slack)).besides(&on_slack).is_empty());
+    }
+    assert!(caught > 5, "{caught}");
 }
 
 /// A question and arguments of any length and any letters end in an answer.

@@ -8,9 +8,22 @@ use serde_json::Value;
 /// What a reader would see that is more than text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// `!channel`, `@U1`, `#C1`.
+    /// `!channel`, `@U1`, `#C1` of a text; `user U1` of an element, which no text makes.
     pub mentions: Vec<String>,
     pub links: Vec<String>,
+}
+
+impl Seen {
+    /// What is mentioned besides those who are `meant`, each as often as they are.
+    pub fn besides(&self, meant: &[&str]) -> Vec<String> {
+        let mut mentions = self.mentions.clone();
+        for one in meant {
+            if let Some(place) = mentions.iter().position(|it| it == one) {
+                mentions.remove(place);
+            }
+        }
+        mentions
+    }
 }
 
 /// Everything that a view or a message reads.
@@ -33,6 +46,9 @@ pub fn seen(message: &Value) -> Seen {
     }
     visit(&message["blocks"], &mut |object| match object["type"].as_str().unwrap_or_default() {
         "mrkdwn" => read_mrkdwn(object["text"].as_str().unwrap_or_default(), &mut seen),
+        "user" if is_account(&object["user_id"]) => {
+            seen.mentions.push(format!("user {}", object["user_id"].as_str().unwrap_or_default()));
+        }
         mention @ ("user" | "usergroup" | "channel" | "broadcast" | "team") => {
             seen.mentions.push(mention.into());
         }
@@ -46,6 +62,12 @@ pub fn seen(message: &Value) -> Seen {
         _ => {}
     });
     seen
+}
+
+fn is_account(id: &Value) -> bool {
+    let id = id.as_str().unwrap_or_default();
+    let rest = id.trim_start_matches(['U', 'W']);
+    rest.len() < id.len() && rest.chars().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit())
 }
 
 /// The types of all blocks and elements in their order, and how each looks; the text is left out.
@@ -272,6 +294,7 @@ fn the_judge_sees_what_slack_would() {
         "blocks": [
             { "type": "section", "text": { "type": "mrkdwn", "text": "<#C1> and &lt;!here&gt;" } },
             { "type": "rich_text", "elements": [{ "type": "rich_text_section", "elements": [
+                { "type": "user", "user_id": "U1" }, { "type": "user", "user_id": "@U1" },
                 { "type": "broadcast", "range": "here" }, { "type": "link", "url": "https://a.example" },
             ]}]},
             { "type": "actions", "elements": [{ "type": "static_select", "options": [
@@ -280,6 +303,8 @@ fn the_judge_sees_what_slack_would() {
         ],
     });
     let seen = seen(&raw);
-    assert_eq!(seen.mentions, ["!channel", "@U1", "#C1", "broadcast", "@U2"]);
+    assert_eq!(seen.mentions, ["!channel", "@U1", "#C1", "user U1", "user", "broadcast", "@U2"]);
+    // Whom we mean ourselves is told apart from what a text says.
+    assert_eq!(seen.besides(&["user U1"]), ["!channel", "@U1", "#C1", "user", "broadcast", "@U2"]);
     assert_eq!(seen.links.len(), 4, "{seen:?}");
 }

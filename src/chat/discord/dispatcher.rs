@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::client::{DiscordApi, DiscordError};
 use super::inbound::{Inbound, Interaction, Said, Wish};
 use super::modal;
-use super::outbound::{Message, body};
+use super::outbound::{self, Message, body};
 use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
@@ -356,7 +356,7 @@ impl Dispatcher {
     async fn edit_shown(&self, token: &str, shown: &[u8]) -> Result<(), Unsent> {
         let mut shown: Value =
             serde_json::from_slice(shown).map_err(|error| Unsent::ours(&error.into()))?;
-        let message = unflagged(shown["data"].take());
+        let message = outbound::edited(&unflagged(shown["data"].take()));
         Ok(self.api.edit_answer(token, &message, WAIT_MAX).await?)
     }
 }
@@ -378,7 +378,7 @@ impl Posts for Dispatcher {
         let words = words(&post.reply).map_err(|error| Unsent::ours(&error.into()))?;
         let drawing = Drawing::of(&post.reply.answer).map(Arc::new);
         if let (Route::Answer, Some(token)) = (route, answer) {
-            self.api.edit_answer(token, &words, patience).await?;
+            self.api.edit_answer(token, &outbound::edited(&words), patience).await?;
             self.follow_up(Place::Answer { token: token.clone() }, words, drawing);
             return Ok(String::new());
         }

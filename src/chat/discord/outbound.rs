@@ -1,7 +1,7 @@
 //! A reply as Discord shows it: Markdown → embeds, buttons and selects, within every limit.
 //!
-//! Everything stands in embeds: a mention in one calls nobody, and a link in one is not unfurled. Their titles
-//! and descriptions are parsed, so each mark in what others wrote has a backslash; footers and labels are not.
+//! Everything stands in embeds: a mention in one calls nobody, and a link in one is not unfurled. Only whom we mention
+//! ourselves stands above them once more, and is called when the message is new. Titles and descriptions are parsed, so each mark in what others wrote has a backslash; footers and labels are not.
 //! Sources: <https://docs.discord.com/developers/resources/message#embed-object-embed-limits>,
 //! <https://docs.discord.com/developers/components/reference>.
 
@@ -9,12 +9,14 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::{Value, json};
 use serenity::builder::{
     CreateActionRow, CreateAllowedMentions, CreateButton, CreateEmbed, CreateEmbedFooter,
     CreateInteractionResponse, CreateInteractionResponseMessage, CreateSelectMenu,
     CreateSelectMenuKind, CreateSelectMenuOption,
 };
 use serenity::model::application::ButtonStyle;
+use serenity::model::id::UserId;
 
 use crate::chat::layout::{CUT, aligned, cut, cut_as, measure, spans};
 use crate::chat::markdown::{self, Block, Button, CHOOSE, Item, Opens, Span, Style};
@@ -44,6 +46,8 @@ pub const OPTIONS_MAX: usize = 25;
 pub const OPTION_CHARACTERS_MAX: usize = 100;
 /// A longer address is shown without its link: it would take the place of what is to be read.
 pub const LINK_CHARACTERS_MAX: usize = 1_024;
+/// So many of those who are mentioned are called.
+pub const CALLED_MAX: usize = 20;
 /// Kept for the count of what was left out.
 const COUNT_CHARACTERS_MAX: usize = 60;
 /// Joins what stands before and behind it, and is not seen: Discord reads no mark across it.
@@ -60,11 +64,14 @@ impl Message {
     pub fn of(reply: &Reply) -> Message {
         let mut page = Page::default();
         markdown::of(reply).into_iter().for_each(|block| page.show(block));
-        let message = page
-            .end()
-            .allowed_mentions(CreateAllowedMentions::new())
-            .ephemeral(reply.audience == Audience::Asker);
-        Message(message)
+        let called = std::mem::take(&mut page.called);
+        let message = page.end().ephemeral(reply.audience == Audience::Asker);
+        if called.is_empty() {
+            return Message(message.allowed_mentions(CreateAllowedMentions::new()));
+        }
+        let content: Vec<String> = called.iter().map(|id| format!("<@{id}>")).collect();
+        let allowed = CreateAllowedMentions::new().users(called);
+        Message(message.content(content.join(" ")).allowed_mentions(allowed))
     }
 
     /// [`Message::of`] as the body of the answer to an interaction.
@@ -72,6 +79,17 @@ impl Message {
         let Message(message) = Message::of(reply);
         body(&CreateInteractionResponse::Message(message))
     }
+}
+
+/// `message` for the place of one that stands there already: it calls nobody, and what stood above the embeds before
+/// does no longer.
+pub(super) fn edited(message: &Value) -> Value {
+    let mut message = message.clone();
+    message["allowed_mentions"] = json!({ "parse": [] });
+    if message["content"].is_null() {
+        message["content"] = "".into();
+    }
+    message
 }
 
 /// `response` as Discord reads it.
@@ -99,6 +117,8 @@ struct Page {
     components: usize,
     /// How many blocks, points, rows, buttons and choices found no place.
     left_out: usize,
+    /// Who is mentioned, once each.
+    called: Vec<UserId>,
 }
 
 impl Page {
@@ -179,9 +199,19 @@ impl Page {
 
     /// `text` behind `mark`; directly under the line before where it `follows` it.
     fn line(&mut self, mark: &str, text: Vec<Span>, follows: bool) {
+        text.iter().filter_map(mentioned).for_each(|id| self.call(id));
         let text = inline(text, BLOCK_CHARACTERS_MAX);
         if !text.is_empty() {
             self.describe(&format!("{mark}{text}"), follows);
+        }
+    }
+
+    fn call(&mut self, id: &str) {
+        if let Some(id) = id.parse().ok().filter(|it| *it > 0).map(UserId::new)
+            && self.called.len() < CALLED_MAX
+            && !self.called.contains(&id)
+        {
+            self.called.push(id);
         }
     }
 
@@ -318,6 +348,11 @@ fn inline(text: Vec<Span>, mut room: usize) -> String {
     shown
 }
 
+/// The id of whom `span` mentions here.
+fn mentioned(span: &Span) -> Option<&str> {
+    span.person.as_ref()?.discord.as_deref()
+}
+
 /// `span` with its marks, of at most `room` characters; `None` where there is no place for any of it.
 fn piece(span: &Span, room: usize) -> Option<String> {
     let inner = span.text.trim();
@@ -332,6 +367,7 @@ fn piece(span: &Span, room: usize) -> Option<String> {
         let shown = format!("{leading}<{url}>{trailing}");
         return (measure(&shown) <= room).then_some(shown);
     }
+    let person = mentioned(span).map(|id| format!("<@{id}>"));
     let style = span.style;
     let is_code = style.code && !inner.contains(['`', '\n']);
     let marks = [(style.strike, "~~"), (style.bold, "**"), (style.italic, "*"), (is_code, "`")];
@@ -348,6 +384,8 @@ fn piece(span: &Span, room: usize) -> Option<String> {
     let around: usize = [leading, &open, &close, trailing].into_iter().map(measure).sum();
     let room = room.checked_sub(around).filter(|room| *room > 0)?;
     let inner = match is_code {
+        // A mention that is cut would be none.
+        _ if person.is_some() => person.filter(|it| measure(it) <= room)?.into(),
         true => cut(inner, room).0,
         false => escaped(&cut_as(inner, room, measure_escaped).0).into(),
     };
@@ -409,10 +447,8 @@ fn split(text: Vec<Span>) -> Vec<Vec<Span>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
-    use crate::conversation::{Untrusted, button, form_button, link};
+    use crate::conversation::{Platform, Untrusted, button, form_button, link, mention};
 
     fn shown(markdown: &str) -> Value {
         serde_json::to_value(Message::of(&Reply::markdown(markdown))).unwrap()
@@ -444,6 +480,30 @@ mod tests {
                 { "type": 2, "style": 2, "custom_id": "idp-form:1:path a", "label": "Why", "disabled": false },
             ]}])
         );
+    }
+
+    #[test]
+    fn who_is_mentioned_is_called_above_the_embeds_once() {
+        let ada = mention("Ada", &[(Platform::Slack, "U1"), (Platform::Discord, "1")]);
+        let bob = mention("Bob", &[(Platform::Discord, "2")]);
+        let message = shown(&format!("## {ada}\n\nAsks {ada} and **{bob}**\\.\n\n- {ada}"));
+        assert_eq!(message["embeds"][0]["title"], "Ada");
+        assert_eq!(message["embeds"][0]["description"], "Asks <@1> and **<@2>**\\.\n\n- <@1>");
+        assert_eq!(message["content"], "<@1> <@2>");
+        assert_eq!(
+            message["allowed_mentions"],
+            json!({ "parse": [], "users": ["1", "2"], "roles": [] })
+        );
+        let again = edited(&message);
+        assert_eq!(again["content"], "<@1> <@2>");
+        assert_eq!(again["allowed_mentions"], json!({ "parse": [] }));
+        let nobody = shown(&mention("Ada", &[(Platform::Slack, "U1")]));
+        assert_eq!(nobody["embeds"][0]["description"], "Ada");
+        assert!(nobody["content"].is_null(), "{nobody}");
+        assert_eq!(edited(&nobody)["content"], "");
+        let crowd = (1..90).map(|it| mention("x", &[(Platform::Discord, &it.to_string())]));
+        let crowd = shown(&crowd.collect::<Vec<_>>().join(" "));
+        assert_eq!(crowd["allowed_mentions"]["users"].as_array().unwrap().len(), CALLED_MAX);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A reply as Slack shows it: Markdown → Block Kit, within every limit.
 //!
 //! Text goes into `rich_text` and `plain_text`, which Slack does not parse, so nothing in it can mention,
-//! link or format. Only the fallback `text` is parsed; there `&`, `<` and `>` are escaped.
+//! link or format: a mention is an element of its own, which we alone write. Only the fallback `text` is parsed; there `&`, `<` and `>` are escaped.
 //! Sources: <https://docs.slack.dev/reference/block-kit/blocks>,
 //! <https://docs.slack.dev/messaging/formatting-message-text>.
 
@@ -16,7 +16,7 @@ use slack_morphism::prelude::{
     SlackHeaderBlock, SlackRelaxedUrl, SlackRichTextBlock, SlackRichTextElement,
     SlackRichTextInlineElement, SlackRichTextLink, SlackRichTextList, SlackRichTextListElement,
     SlackRichTextListStyle, SlackRichTextPreformatted, SlackRichTextQuote, SlackRichTextSection,
-    SlackRichTextStyle, SlackRichTextText,
+    SlackRichTextStyle, SlackRichTextText, SlackRichTextUser, SlackUserId,
 };
 
 use crate::chat::layout::{COLUMN_GAP, CUT, aligned, cut, measure, spans};
@@ -347,6 +347,9 @@ fn action(number: usize, button: &Button) -> SlackBlockButtonElement {
 
 fn element(span: Span) -> SlackRichTextInlineElement {
     let (text, style) = (span.text, style(span.style));
+    if let Some(id) = span.person.and_then(|person| person.slack) {
+        return SlackRichTextUser { user_id: SlackUserId(id), style }.into();
+    }
     match span.link {
         Some(url) if measure(&url) <= LINK_CHARACTERS_MAX => {
             let mut link = SlackRichTextLink::new(SlackRelaxedUrl(url)).with_text(text);
@@ -434,7 +437,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::conversation::button;
+    use crate::conversation::{Platform, button, mention};
 
     fn shown(markdown: &str) -> Value {
         message(&Reply::markdown(markdown)).unwrap()
@@ -472,6 +475,24 @@ mod tests {
                 ]},
             ])
         );
+    }
+
+    #[test]
+    fn somebody_is_mentioned_by_their_account_and_read_by_their_name() {
+        let ada = mention("Ada", &[(Platform::Slack, "U1"), (Platform::Discord, "1")]);
+        let message = shown(&format!("Asks **{ada}**."));
+        assert_eq!(
+            message["blocks"][0]["elements"][0]["elements"],
+            json!([
+                { "type": "text", "text": "Asks " },
+                { "type": "user", "user_id": "U1", "style": { "bold": true } },
+                { "type": "text", "text": "." },
+            ])
+        );
+        assert_eq!(message["text"], "Asks Ada.\u{2060}");
+        let elsewhere = shown(&mention("Ada", &[(Platform::Discord, "1")]));
+        let elements = &elsewhere["blocks"][0]["elements"][0]["elements"];
+        assert_eq!(*elements, json!([{ "type": "text", "text": "Ada" }]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Dispatcher, WAIT_MAX};
 use crate::chat::discord::client::DiscordError;
-use crate::chat::discord::outbound::EMBEDS_MAX;
+use crate::chat::discord::outbound::{EMBEDS_MAX, edited};
 use crate::conversation::Picture;
 use crate::pictures::{self, Drawing};
 
@@ -82,6 +82,7 @@ impl Dispatcher {
         message: &Value,
         pictures: &[Picture],
     ) -> Result<(), DiscordError> {
+        let message = &edited(message);
         match place {
             Place::Answer { token } => {
                 self.api.edit_answer_with(token, message, pictures, WAIT_MAX).await
