@@ -42,6 +42,7 @@ use crate::portal::Settings;
 use crate::postgres::Db;
 use crate::scorecards::ScorecardSet;
 use crate::usage::{self, ANSWER, FAULT, NOTHING, Usage, Use};
+use crate::vault;
 
 /// How often what was asked is written down, and how often.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
@@ -63,6 +64,8 @@ pub struct App {
     /// `None` while there is no database: lookups answer all the same.
     pub db: ArcSwap<Option<Db>>,
     pub http: Client,
+    /// What values are sealed and signed with.
+    pub key: vault::Key,
     /// What was asked in vain and is not written down yet.
     pub unanswered: Unanswered,
     /// What was asked, and is not written down yet.
@@ -125,6 +128,7 @@ impl App {
         settings: Settings,
         db: Option<Db>,
         http: Client,
+        key: vault::Key,
     ) -> App {
         App {
             catalog,
@@ -137,6 +141,7 @@ impl App {
             profiles: OnceLock::new(),
             db: ArcSwap::from_pointee(db),
             http,
+            key,
             unanswered: Unanswered::default(),
             asked: AskedLately::default(),
             usage: Usage::default(),

@@ -7,6 +7,7 @@
 //! | `IDP_LISTEN`             | address and port of the HTTP server                        | `127.0.0.1:8080`               |
 //! | `IDP_DATA_DIR`           | the private cluster, clones, the copy of the catalog, logs | `$XDG_DATA_HOME/idp`           |
 //! | `IDP_PG_BIN`             | where `initdb` and `postgres` lie                          | looked for                     |
+//! | `IDP_KEY`                | the instance's key, with which values are sealed and signed | a file `key` that is made      |
 //! | `IDP_FACTS_TOKEN`        | what `idp facts push --url` shows                          | none                           |
 //! | `SLACK_SIGNING_SECRET`   | what Slack signs its requests with                         | none: Slack is off             |
 //! | `SLACK_BOT_TOKEN`        | what we call Slack with                                    | none                           |
@@ -19,16 +20,22 @@
 //! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
 //! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
 //!
-//! `DATABASE_URL`, `IDP_FACTS_TOKEN`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and
+//! `DATABASE_URL`, `IDP_KEY`, `IDP_FACTS_TOKEN`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and
 //! `DISCORD_BOT_TOKEN` are secrets: each may come from the file that the variable with `_FILE` behind it names instead, as
 //! orchestrators mount them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use secrecy::SecretString;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 use url::Url;
+
+/// The 32 bytes of a key.
+pub type KeyBytes = Arc<SecretBox<[u8; 32]>>;
 
 /// The settings of this process.
 #[derive(Debug, Clone)]
@@ -41,6 +48,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: look in the usual places.
     pub pg_bin: Option<PathBuf>,
+    /// The instance's key; `None`: the file `key` in `data_dir`.
+    pub key: Option<KeyBytes>,
     /// What `idp facts push --url` shows.
     pub facts_token: Option<SecretString>,
     pub slack: SlackConfig,
@@ -124,6 +133,7 @@ impl Config {
             listen: listen(variable)?,
             data_dir: data_dir(variable)?,
             pg_bin: variable("IDP_PG_BIN").map(PathBuf::from),
+            key: key(variable)?,
             facts_token: secret("IDP_FACTS_TOKEN", variable)?,
             slack: SlackConfig {
                 signing_secret: secret("SLACK_SIGNING_SECRET", variable)?,
@@ -200,6 +210,33 @@ fn secret_file(path: &Path) -> anyhow::Result<SecretString> {
         bail!("the secret in `{}` is empty", path.display());
     }
     Ok(SecretString::from(text))
+}
+
+/// The key in `IDP_KEY`, or in the file of `IDP_KEY_FILE`.
+fn key(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Option<KeyBytes>> {
+    let Some(text) = secret("IDP_KEY", variable)? else { return Ok(None) };
+    key_bytes(&text)
+        .map(Some)
+        .map_err(|why| anyhow!("`IDP_KEY` {why}; `openssl rand -hex 32` makes a good one"))
+}
+
+/// The key that `text` writes as 64 hexadecimal digits, or as base64.
+///
+/// # Errors
+/// What is wrong with it, without a letter of it.
+pub fn key_bytes(text: &SecretString) -> Result<KeyBytes, &'static str> {
+    let text = text.expose_secret().trim();
+    let base64 = text.trim_end_matches('=');
+    let bytes = match text.len() {
+        64 => hex::decode(text).ok(),
+        _ => STANDARD_NO_PAD.decode(base64).or_else(|_| URL_SAFE_NO_PAD.decode(base64)).ok(),
+    };
+    let bytes = bytes.ok_or("is neither 64 hexadecimal digits nor base64 of 32 bytes")?;
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| "does not have 32 bytes")?;
+    if bytes.iter().all(|byte| *byte == bytes[0]) {
+        return Err("is the same byte again and again");
+    }
+    Ok(Arc::new(SecretBox::new(Box::new(bytes))))
 }
 
 fn listen(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<SocketAddr> {
@@ -342,6 +379,22 @@ mod tests {
 
         let twice = read(&[("HOME", "/"), by_file, ("SLACK_SIGNING_SECRET", "other")]);
         assert!(format!("{:#}", twice.unwrap_err()).contains("both set"));
+    }
+
+    #[test]
+    fn a_key_is_hexadecimal_or_base64_and_a_bad_one_is_never_shown() {
+        let hex: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
+        let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        for text in [hex.to_uppercase(), base64.into(), format!("{base64}=")] {
+            let key = read(&[("HOME", "/"), ("IDP_KEY", &text)]).unwrap().key.unwrap();
+            assert_eq!(hex::encode(key.expose_secret()), hex);
+            assert!(!format!("{key:?}").contains("1, 2, 3"));
+        }
+        for text in ["hunter2", &hex[2..], &"00".repeat(32), &"zz".repeat(32), &base64[4..]] {
+            let error = read(&[("HOME", "/"), ("IDP_KEY", text)]).unwrap_err().to_string();
+            assert!(error.starts_with("`IDP_KEY` ") && !error.contains(text), "{error}");
+        }
+        assert!(read(&[("HOME", "/")]).unwrap().key.is_none());
     }
 
     #[test]

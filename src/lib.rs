@@ -10,6 +10,7 @@
 //! | [`conversation`] | what people say to the bot and what it says back                 |
 //! | [`error`]        | refusals, told to the person; faults, told to the log            |
 //! | [`config`]       | every setting of the process, its variable, its default          |
+//! | [`vault`]        | the instance's key, and what is sealed and signed with it        |
 //! | [`postgres`]     | the private cluster, connections, migrations                     |
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |
 //! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
@@ -47,4 +48,5 @@ pub mod postgres;
 pub mod scorecards;
 pub mod terminal;
 pub mod usage;
+pub mod vault;
 pub mod web;

@@ -56,6 +56,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Discord,
     },
+    /// The instance's key, with which values are sealed and signed
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
     /// The private database
     Db {
         #[command(subcommand)]
@@ -311,6 +316,12 @@ pub enum Discord {
         #[arg(long, value_name = "DIR")]
         portal: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make the key that is set the database's; what was sealed with another cannot be read any more
+    Accept,
 }
 
 #[derive(Debug, Subcommand)]

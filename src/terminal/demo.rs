@@ -55,6 +55,7 @@ fn own_config(config: &Config, playground: &Playground) -> anyhow::Result<Config
     let mut own = config.clone();
     own.data_dir = config.data_dir.join("demo");
     own.database_url = None;
+    own.key = None;
     playground.stand_in(&mut own)?;
     Ok(own)
 }

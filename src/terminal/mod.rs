@@ -14,6 +14,7 @@ pub mod demo;
 pub mod discord;
 pub mod doctor;
 pub mod facts;
+pub mod key;
 pub mod logs;
 pub mod prompt;
 pub mod render;
@@ -69,6 +70,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Facts { command } => facts::run(&config, install, command).await,
         Command::Score { command } => score(&config, install, command).await,
         Command::Access { command } => access::run(&config, install, command).await,
+        Command::Key { command } => key::run(&config, install, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }
 }

@@ -43,6 +43,8 @@ use crate::portal::watch::{self, Change};
 use crate::postgres::{self, Database, Db};
 use crate::scorecards::flow::Loaded;
 use crate::scorecards::{self, ScorecardSet};
+use crate::vault::flow::OtherKey;
+use crate::vault::{self, Key};
 use crate::web::Web;
 use crate::web::discord::Discord;
 use crate::web::health;
@@ -85,7 +87,8 @@ impl Running {
     /// The portal `dir` with its database, and the catalog as the copy on disk has it.
     ///
     /// # Errors
-    /// Settings or commands with errors, each told with its place; [`NoCatalog`], unless that is to be waited for.
+    /// Settings or commands with errors, each told with its place; [`NoCatalog`], unless that is to be waited for; then
+    /// [`OtherKey`] as well.
     pub async fn open(
         config: &Config,
         dir: &Path,
@@ -96,19 +99,21 @@ impl Running {
         let database = setup::database(config, install);
         let aliases = portal.settings.alias_list();
         let http = setup::http_client(&portal.settings);
+        let key = setup::key(config)?;
         let copy = async || {
             let path = setup::disk_copy(config);
             spawn_blocking(move || copy_at(&path)).await.ok().flatten()
         };
         let (db, copy) = match without {
             // What waits begins with the copy either way.
-            WithoutCatalog::Wait => tokio::join!(connect(&database), copy()),
+            WithoutCatalog::Wait => tokio::join!(connect_by(&database, &key), copy()),
             WithoutCatalog::Fail => match connect(&database).await {
                 Ok(db) => (Ok(db), None),
                 Err(error) => (Err(error), copy().await),
             },
         };
         let (db, catalog) = match (db, copy) {
+            (Err(error), _) if error.is::<OtherKey>() => return Err(error),
             (Ok(db), Some(copy)) if is_of(&db, &copy).await => (Some(db), catalog_of(copy)),
             (Ok(db), _) => (Some(db), Catalog::new(Snapshot::unread(Unread::NoAnswer))),
             (Err(error), Some(copy)) => {
@@ -126,7 +131,7 @@ impl Running {
             (Err(error), None) => return Err(error.context(NoCatalog)),
         };
         let Portal { commands, settings, scorecards, digests, .. } = &portal;
-        let app = App::new(catalog, commands.clone(), settings.clone(), db, http);
+        let app = App::new(catalog, commands.clone(), settings.clone(), db, http, key);
         let scorecards = loaded(scorecards.clone());
         app.scorecards.store(scorecards.scorecards.clone());
         app.digests.store(Arc::new(digests.clone()));
@@ -247,9 +252,8 @@ impl Running {
         let db = match self.db() {
             Some(db) => db,
             None => {
-                let opened =
-                    self.stop.run_until_cancelled(postgres::open_patiently(&self.database));
-                let Some(db) = opened.await else { return };
+                let opened = open_patiently(&self.database, &self.app.key);
+                let Some(Some(db)) = self.stop.run_until_cancelled(opened).await else { return };
                 self.app.db.store(Arc::new(Some(db.clone())));
                 db
             }
@@ -484,6 +488,32 @@ async fn connect(database: &Database) -> anyhow::Result<Db> {
             .context("could not open the database of DATABASE_URL"),
         // Installing Postgres and making a cluster may take minutes.
         Database::Private(_) => postgres::open(database).await,
+    }
+}
+
+/// As [`connect`], of a process that lives on what `key` sealed. Who only asks a question needs none.
+async fn connect_by(database: &Database, key: &Key) -> anyhow::Result<Db> {
+    let db = connect(database).await?;
+    vault::flow::hold(&db.pool, key).await?;
+    Ok(db)
+}
+
+/// As [`postgres::open_patiently`]; `None` where the database's key is another than `key`.
+async fn open_patiently(database: &Database, key: &Key) -> Option<Db> {
+    loop {
+        let db = postgres::open_patiently(database).await;
+        match vault::flow::hold(&db.pool, key).await {
+            Ok(()) => return Some(db),
+            Err(error) if error.is::<OtherKey>() => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "not using the database: answering from the copy on disk");
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "the database does not tell its key");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::integrations::http::{Client, Policy};
 use crate::portal::{self, Portal, Settings};
 use crate::postgres::{Database, Private};
 use crate::scorecards::{Keys, ScorecardSet};
+use crate::vault::{self, Key};
 
 /// A call that makes no sense: the process ends with 2.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,17 @@ pub fn database(config: &Config, install: bool) -> Database {
             install,
             fsync: true,
         }),
+    }
+}
+
+/// The instance's key: the one that is set, or that of the data directory, which is made where there is none.
+///
+/// # Errors
+/// A file that cannot be made or read, or that holds no key.
+pub fn key(config: &Config) -> anyhow::Result<Key> {
+    match &config.key {
+        Some(bytes) => Ok(Key::new(bytes.clone())),
+        None => vault::file::read_or_make(&config.data_dir),
     }
 }
 

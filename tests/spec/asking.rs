@@ -15,6 +15,7 @@ use idp::facts::recorded::{self, Recorded};
 use idp::integrations::http::{Client, Policy};
 use idp::portal::{self, Settings};
 use idp::scorecards::ScorecardSet;
+use idp::vault::Key;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -61,7 +62,8 @@ impl Asking {
         let keys = portal::keys(&settings);
         let (scorecards, problems) = ScorecardSet::load(&acme().join("scorecards"), &keys, true);
         assert_eq!(problems, []);
-        let app = App::new(catalog, commands, settings, Some(fresh.db.clone()), http);
+        let app =
+            App::new(catalog, commands, settings, Some(fresh.db.clone()), http, Key::random());
         app.scorecards.store(Arc::new(scorecards));
         let (digests, problems) = DigestSet::load(&acme().join("digests"));
         assert_eq!(problems, []);

@@ -18,6 +18,7 @@ use idp::digests::DigestSet;
 use idp::digests::file::{self, Digest};
 use idp::integrations::http::{Client, Policy};
 use idp::postgres;
+use idp::vault::Key;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -183,7 +184,7 @@ impl Office {
         };
         let http = Client::new(Policy { loopback: true, ..Policy::default() });
         let (catalog, settings) = (self.catalog.clone(), crate::asking::open());
-        let app = App::new(catalog, COMMANDS.clone(), settings, Some(db), http);
+        let app = App::new(catalog, COMMANDS.clone(), settings, Some(db), http, Key::random());
         app.digests.store(Arc::new(self.digests.lock().unwrap().clone()));
         app.connect(self.platform);
         let app = Arc::new(app);

@@ -9,6 +9,7 @@ use idp::chat::slack::outbound;
 use idp::commands::CommandSet;
 use idp::conversation::Way;
 use idp::integrations::http::{Client, Policy};
+use idp::vault::Key;
 
 use crate::asking::{invocation, open};
 use crate::hostile_files::worked;
@@ -75,7 +76,7 @@ async fn no_shape_of_a_catalog_makes_an_answer_late_or_long() {
     let last = count - 1;
     let catalog = Catalog::new(catalog(count));
     let http = Client::new(Policy::default());
-    let app = App::new(catalog, CommandSet::built_in(), open(), None, http);
+    let app = App::new(catalog, CommandSet::built_in(), open(), None, http, Key::random());
     let mut questions = vec![
         format!("path link-0 link-{last}"),
         format!("path link-{last} link-0"),

@@ -9,6 +9,7 @@ use idp::chat::slack::outbound;
 use idp::commands::CommandSet;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Untrusted, Way, mention};
 use idp::integrations::http::{Client, Policy};
+use idp::vault::Key;
 use serde_json::{Value, json};
 
 use crate::asking::open;
@@ -231,7 +232,7 @@ async fn answer(text: &str, question: &str) -> Reply {
     );
     let catalog = Catalog::new(Snapshot::build(vec![component, team], &[], 1));
     let http = Client::new(Policy::default());
-    let app = App::new(catalog, CommandSet::built_in(), open(), None, http);
+    let app = App::new(catalog, CommandSet::built_in(), open(), None, http, Key::random());
     Arc::new(app)
         .answer(
             Way::Command,

@@ -96,5 +96,6 @@ mod slack_socket;
 mod tenants;
 mod unfurl;
 mod usage;
+mod vault;
 mod waiting;
 mod world;

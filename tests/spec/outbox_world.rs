@@ -20,6 +20,7 @@ use idp::chat::{discord, slack};
 use idp::commands::CommandSet;
 use idp::conversation::{Platform, Reply};
 use idp::integrations::http::{Client, Policy};
+use idp::vault::Key;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -197,6 +198,7 @@ impl Office {
             crate::asking::open(),
             Some(fresh.db.clone()),
             http,
+            Key::random(),
         );
         let (stop, kept) = (CancellationToken::new(), TaskTracker::new());
         Office { fresh, app: Arc::new(app), stop, kept }

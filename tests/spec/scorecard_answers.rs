@@ -14,6 +14,7 @@ use idp::scorecards::flow::{Evaluated, Evaluator, Loaded};
 use idp::scorecards::{Keys, ScorecardSet, file};
 use idp::terminal::ask::typed;
 use idp::terminal::render::render;
+use idp::vault::Key;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -239,7 +240,8 @@ async fn so_many_that_nobody_should_wait_are_not_judged_while_somebody_does() {
     };
     let snapshot = Snapshot::build((0..1_001).map(entity), &[], 1);
     let http = Client::new(Policy::default());
-    let app = App::new(Catalog::new(snapshot), CommandSet::built_in(), open(), None, http);
+    let app =
+        App::new(Catalog::new(snapshot), CommandSet::built_in(), open(), None, http, Key::random());
     app.scorecards.store(Arc::new(ScorecardSet::built_in()));
     let reply = app.answer(Way::Command, invocation("scorecard production-readiness")).await;
     let refused = reply.refusal.unwrap_or_else(|| panic!("{}", reply.markdown));
