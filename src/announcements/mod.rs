@@ -2,9 +2,14 @@
 //!
 //! ```text
 //!  a command ──Announcement──▶ idp.announcement ──the platform's outbox──▶ a channel, or a person
+//!  a state ──show──▶ idp.card ──────the platform's outbox──▶ a message there, edited in place from then on
+//!  a step ──say_below──▶ idp.card_line ──once it is there──▶ the thread below it
 //! ```
 //! Whoever answers a command knows nothing of platforms, and the platform of those who are told may be another, or away:
 //! so a table stands between them, from which each platform's outbox takes what is for it.
+//!
+//! Of a card the last state alone is of use: what nobody has seen yet is replaced, and a state is never shown after one
+//! that came later.
 
 pub mod store;
 
@@ -32,6 +37,9 @@ pub struct Place {
     pub channel: Option<String>,
     /// The id of an account.
     pub person: Option<String>,
+    /// What it stands below: the thread in Slack, the message in Discord.
+    #[serde(default)]
+    pub thread: Option<String>,
 }
 
 impl Place {
@@ -54,14 +62,14 @@ impl Place {
                     .collect();
                 accounts.sort_unstable();
                 let person = Some(accounts.first()?.to_string());
-                Some(Place { platform: *platform, channel: None, person })
+                Some(Place { platform: *platform, channel: None, person, thread: None })
             });
         }
         let body = snapshot.body(snapshot.find(who.as_str())?);
         let annotations = &body["metadata"]["annotations"];
         connected.iter().find_map(|platform| {
             let channel = Some(channel::own(annotations, *platform)?);
-            Some(Place { platform: *platform, channel, person: None })
+            Some(Place { platform: *platform, channel, person: None, thread: None })
         })
     }
 
@@ -111,7 +119,8 @@ mod tests {
         });
         let snapshot = Snapshot::build(entities, &[], 1);
         let who = EntityRef::parse(who, None, "default").unwrap();
-        let Place { platform, channel, person } = Place::of(&who, &snapshot, &links, connected)?;
+        let Place { platform, channel, person, .. } =
+            Place::of(&who, &snapshot, &links, connected)?;
         Some(format!("{} {}", platform.word(), channel.or(person).unwrap()))
     }
 
@@ -133,6 +142,7 @@ mod tests {
             platform: Platform::Slack,
             channel: Some(channel.into()),
             person: None,
+            thread: None,
         };
         let address = Address {
             platform: Platform::Slack,

@@ -14,6 +14,7 @@ mod architecture;
 mod asking;
 #[path = "../../benches/figures/bombs.rs"]
 mod bombs;
+mod cards;
 mod catalog_follow;
 mod catalog_history;
 mod catalog_import;
@@ -98,4 +99,5 @@ mod unfurl;
 mod usage;
 mod vault;
 mod waiting;
+mod wall;
 mod world;

@@ -415,6 +415,7 @@ async fn what_is_announced_is_said_once_in_each_of_its_places() {
             platform,
             channel: channel.map(str::to_string),
             person: person.map(str::to_string),
+            thread: None,
         };
         let announcement = Announcement {
             key: "request 1".into(),

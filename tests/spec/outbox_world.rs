@@ -33,6 +33,7 @@ use crate::waiting::until;
 /// Pauses that no test waits for.
 pub const SHORT: Pauses = Pauses {
     between: Duration::from_millis(10),
+    edits: Duration::from_millis(1),
     later: Duration::from_millis(10),
     away: Duration::from_millis(10),
     mend: Duration::from_millis(10),
@@ -219,10 +220,26 @@ impl Office {
 
     /// As [`Office::process`], until `stop`.
     pub fn process_until(&self, fake: &Fake, pauses: Pauses, stop: &CancellationToken) -> Process {
+        self.process_until_at(fake.platform, fake.address, pauses, stop)
+    }
+
+    /// As [`Office::process`], to who stands for `platform` at `address`.
+    pub fn process_at(&self, platform: Platform, address: SocketAddr, pauses: Pauses) -> Process {
+        self.process_until_at(platform, address, pauses, &self.stop)
+    }
+
+    /// As [`Office::process_at`], until `stop`.
+    pub fn process_until_at(
+        &self,
+        platform: Platform,
+        address: SocketAddr,
+        pauses: Pauses,
+        stop: &CancellationToken,
+    ) -> Process {
         let (app, token) = (self.app.clone(), Some(SecretString::from("xoxb-of-the-world")));
-        match fake.platform {
+        match platform {
             Platform::Discord => {
-                let url = format!("http://{}/api/v10/", fake.address).parse().unwrap();
+                let url = format!("http://{address}/api/v10/").parse().unwrap();
                 let api = DiscordApi::new(&url, "8", token, &[]).unwrap();
                 let it = discord::dispatcher::Dispatcher::new(app, api, TaskTracker::new());
                 let it = Arc::new(it.pausing(pauses));
@@ -230,7 +247,7 @@ impl Office {
                 Process::Discord(it)
             }
             _ => {
-                let url = format!("http://{}/api/", fake.address).parse().unwrap();
+                let url = format!("http://{address}/api/").parse().unwrap();
                 let api = SlackApi::new(&url, token, &[]).unwrap();
                 let it = slack::dispatcher::Dispatcher::new(app, api, TaskTracker::new());
                 let it = Arc::new(it.pausing(pauses));

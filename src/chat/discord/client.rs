@@ -248,7 +248,7 @@ impl DiscordApi {
     }
 
     /// `message` takes the place of the bot's message `message_id` in the channel `channel_id`, with `pictures`, which
-    /// it names as its attachments.
+    /// it names as its attachments. Waits where Discord asks for it, each time no longer than `patience`.
     ///
     /// # Errors
     /// [`DiscordError`]
@@ -258,12 +258,13 @@ impl DiscordApi {
         message_id: &str,
         message: &Value,
         pictures: &[Picture],
+        patience: Duration,
     ) -> Result<(), DiscordError> {
         let bot = self.bot()?;
         let path = ["channels", channel_id, "messages", message_id];
         let headers = [("authorization", bot.as_str())];
         let edited =
-            self.call_with(WAIT_MAX, Method::PATCH, &path, &headers, message, pictures).await;
+            self.call_with(patience, Method::PATCH, &path, &headers, message, pictures).await;
         edited.map(|_| ())
     }
 

@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
 use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
-use crate::chat::outbox::{Policy, Post, Route, To, Unsent};
+use crate::chat::outbox::{Policy, Post, Route, Sent, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{
@@ -373,14 +373,14 @@ impl Posts for Dispatcher {
         post: &Post,
         route: Route,
         patience: Duration,
-    ) -> Result<String, Unsent> {
+    ) -> Result<Sent, Unsent> {
         let To { answer, channel, thread, person, .. } = &post.to;
         let words = words(&post.reply).map_err(|error| Unsent::ours(&error.into()))?;
         let drawing = Drawing::of(&post.reply.answer).map(Arc::new);
         if let (Route::Answer, Some(token)) = (route, answer) {
             self.api.edit_answer(token, &outbound::edited(&words), patience).await?;
             self.follow_up(Place::Answer { token: token.clone() }, words, drawing);
-            return Ok(String::new());
+            return Ok(Sent::default());
         }
         let mut message = words.clone();
         // Discord posts it once, should it be sent again.
@@ -396,9 +396,16 @@ impl Posts for Dispatcher {
         };
         let message_id = self.api.post_message(&channel_id, &message, patience).await?;
         // What is edited is neither an answer anew nor posted once.
-        let place = Place::Posted { channel_id, message_id: message_id.clone() };
-        self.follow_up(place, words, drawing);
-        Ok(message_id)
+        let sent = Sent { channel: channel_id.clone(), message_id: message_id.clone() };
+        self.follow_up(Place::Posted { channel_id, message_id }, words, drawing);
+        Ok(sent)
+    }
+
+    async fn edit(&self, at: &Sent, reply: &Reply) -> Result<(), Unsent> {
+        let message = words(reply).map_err(|error| Unsent::ours(&error.into()))?;
+        let message = outbound::edited(&message);
+        let Sent { channel, message_id } = at;
+        Ok(self.api.edit_message(channel, message_id, &message, &[], Duration::ZERO).await?)
     }
 
     async fn ask(&self) -> Result<(), Unsent> {

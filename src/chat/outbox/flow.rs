@@ -20,17 +20,17 @@ use crate::conversation::Platform;
 /// Longer than anything takes to send; after it the process that was sending counts as dead.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 
-const SEND_WITHIN: Duration = Duration::from_secs(50);
+pub(super) const SEND_WITHIN: Duration = Duration::from_secs(50);
 
 /// The longest that a post waits its turn in memory; beyond it the news is stale.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often what became of a post is written down while the database does not take it.
-const SETTLES_MAX: u32 = 4;
-const SETTLE_AGAIN_AFTER: Duration = Duration::from_millis(200);
+pub(super) const SETTLES_MAX: u32 = 4;
+pub(super) const SETTLE_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// How a post that nobody can read is called.
-const UNREADABLE: &str = "another version wrote it down";
+pub(super) const UNREADABLE: &str = "another version wrote it down";
 
 /// Whether a post is written down.
 enum Written {
@@ -140,7 +140,7 @@ impl Outbox {
     }
 
     fn announced(&self, waiting: Waiting) -> Option<Post> {
-        let Waiting { key, channel, person, reply } = waiting;
+        let Waiting { key, channel, person, thread, reply } = waiting;
         let platform = Platform::from_word(self.platform)?;
         let Ok(reply) = serde_json::from_str(&reply) else {
             self.tell_dropped(&key, Reason::Ours, UNREADABLE);
@@ -148,7 +148,7 @@ impl Outbox {
         };
         let place = channel.as_deref().or(person.as_deref()).unwrap_or_default();
         let key = format!("announced {key} {place}");
-        let to = To { channel: channel.unwrap_or_default(), person, ..To::default() };
+        let to = To { channel: channel.unwrap_or_default(), thread, person, ..To::default() };
         let (priority, tenant, after) = (Priority::Urgent, String::new(), Duration::ZERO);
         Some(Post { platform, tenant, key, priority, to, reply, after })
     }
@@ -183,10 +183,9 @@ impl Outbox {
             .unwrap_or_else(|_| Err(Unsent::new(Policy::Uncertain, "it takes too long".into())));
         self.note_sent(route, &sent);
         match sent {
-            Ok(message_id) => {
+            Ok(sent) => {
                 self.count_sent();
-                let sent = Outcome::Sent { message_id: &message_id };
-                self.settle(&row, &sent, self.pauses.between).await;
+                self.settle(&row, &Outcome::Sent(&sent), self.pauses.between).await;
             }
             Err(unsent) => {
                 let apart = P::TOLD_APART_WITHIN.is_some();

@@ -16,6 +16,7 @@
 //! - While the database is away messages are sent from memory, each process at its own pace: a lookup must work in
 //!   an incident.
 
+mod cards;
 pub mod flow;
 mod hold;
 pub mod store;
@@ -62,6 +63,16 @@ pub struct To {
     pub person: Option<String>,
     /// Whether nobody else is to see it.
     pub alone: bool,
+    /// How the thread is called that is begun for it below the message, where the platform has it begun by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Where a message is: the platform's ids, empty where it tells none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    pub channel: String,
+    pub message_id: String,
 }
 
 /// What goes first.
@@ -304,6 +315,7 @@ mod tests {
             thread: Some("1.5".into()),
             person: Some("U1".into()),
             alone: false,
+            title: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use super::{Post, Route};
+use super::{Post, Route, Sent};
 
 /// A post whose turn has come, as it is written down.
 #[derive(Debug, sqlx::FromRow)]
@@ -146,9 +146,7 @@ pub async fn due_in_s(db: &PgPool, platform: &str) -> sqlx::Result<Option<f64>> 
 /// What became of a post that was being sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<'a> {
-    Sent {
-        message_id: &'a str,
-    },
+    Sent(&'a Sent),
     /// It never will be, and why.
     Dropped {
         failure: &'a str,
@@ -177,7 +175,7 @@ pub async fn settle(
 ) -> sqlx::Result<()> {
     let mut tx = db.begin().await?;
     match *outcome {
-        Outcome::Sent { message_id } => finish(&mut tx, row, Some(message_id), None).await?,
+        Outcome::Sent(sent) => finish(&mut tx, row, Some(sent), None).await?,
         Outcome::Dropped { failure } => finish(&mut tx, row, None, Some(failure)).await?,
         Outcome::PutOff { wait_s, has_not_arrived, pauses_all } => {
             put_off(&mut tx, row, wait_s, has_not_arrived).await?;
@@ -197,16 +195,17 @@ pub async fn settle(
 async fn finish(
     db: &mut PgConnection,
     row: &Row,
-    message_id: Option<&str>,
+    sent: Option<&Sent>,
     failure: Option<&str>,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update idp.outbox
-         set done_at = clock_timestamp(), body = '', message_id = $2, failure = $3
+         set done_at = clock_timestamp(), body = '', message_channel = $2, message_id = $3, failure = $4
          where id = $1",
     )
     .bind(row.id)
-    .bind(message_id)
+    .bind(sent.map(|it| &it.channel))
+    .bind(sent.map(|it| &it.message_id))
     .bind(failure)
     .execute(db)
     .await?;
@@ -267,7 +266,7 @@ async fn free(
 }
 
 /// Nothing of `platform` is sent by anybody for `wait_s`.
-async fn pause(db: &mut PgConnection, platform: &str, wait_s: f64) -> sqlx::Result<()> {
+pub(super) async fn pause(db: &mut PgConnection, platform: &str, wait_s: f64) -> sqlx::Result<()> {
     sqlx::query(
         "insert into idp.outbox_pause (platform, until)
          values ($1, clock_timestamp() + make_interval(secs => $2))

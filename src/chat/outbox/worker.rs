@@ -10,9 +10,10 @@ use tokio_util::task::TaskTracker;
 
 use super::flow::LEASE;
 use super::hold::{Gate, Hold};
-use super::{Post, Reason, Route, Unsent, store};
+use super::{Post, Reason, Route, Sent, Unsent, store};
 use crate::app::App;
 use crate::chat::link::{Link, Standing};
+use crate::conversation::Reply;
 use crate::postgres::Db;
 
 /// Messages that a process has under way at a time.
@@ -29,14 +30,17 @@ pub trait Posts: Send + Sync + 'static {
     /// How long the platform posts a message once, however often it is sent; `None`: it tells no copies apart.
     const TOLD_APART_WITHIN: Option<Duration>;
 
-    /// Sends `post` by `route`, and returns the platform's id of the message, empty where it gives none. Waits for
-    /// its turn no longer than `patience`.
+    /// Sends `post` by `route`, and returns where the message is. Waits for its turn no longer than `patience`.
     fn send(
         self: &Arc<Self>,
         post: &Post,
         route: Route,
         patience: Duration,
-    ) -> impl Future<Output = Result<String, Unsent>> + Send;
+    ) -> impl Future<Output = Result<Sent, Unsent>> + Send;
+
+    /// `reply` takes the place of what the message `at` shows, and calls nobody. Where the message is gone, or may be
+    /// edited no more, that is for [`Policy::Channel`](super::Policy::Channel).
+    fn edit(&self, at: &Sent, reply: &Reply) -> impl Future<Output = Result<(), Unsent>> + Send;
 
     /// Whether the platform answers us. Nobody sees that it was asked.
     fn ask(&self) -> impl Future<Output = Result<(), Unsent>> + Send;
@@ -47,6 +51,8 @@ pub trait Posts: Send + Sync + 'static {
 pub struct Pauses {
     /// Between two messages to a channel.
     pub between: Duration,
+    /// Between two edits, in whatever channel.
+    pub edits: Duration,
     /// Before what is not taken now is sent again; the next is twice as long, and so on.
     pub later: Duration,
     /// Before a platform that is away is asked whether it is back.
@@ -64,6 +70,8 @@ impl Default for Pauses {
         Pauses {
             // Slack: "1 message per second per channel", <https://docs.slack.dev/apis/web-api/rate-limits>.
             between: Duration::from_secs(1),
+            // Slack takes "50+ per minute" of `chat.update`, on the same page; and each may be more urgent than it is old.
+            edits: Duration::from_secs(1),
             later: Duration::from_secs(5),
             away: Duration::from_millis(500),
             mend: Duration::from_secs(15),
@@ -155,10 +163,23 @@ impl Outbox {
             return Ok(LOOK_EVERY_MAX);
         }
         self.take_announcements(&db).await?;
+        self.take_cards(&db).await?;
         let due = self.claim(&mut *db.acquire().await?, None, free).await?;
-        if due.is_empty() {
-            let due_in_s = store::due_in_s(&db, self.platform).await?;
+        let edits = self.claim_edits(&db, free.saturating_sub(due.len())).await?;
+        if due.is_empty() && edits.is_empty() {
+            let posts_due_in_s = store::due_in_s(&db, self.platform).await?;
+            let edits_due_in_s = self.edits_due_in_s(&db).await?;
+            let due_in_s = posts_due_in_s.into_iter().chain(edits_due_in_s).reduce(f64::min);
             return Ok(due_in_s.map_or(LOOK_EVERY_MAX, |it| Duration::from_secs_f64(it.max(0.0))));
+        }
+        for edit in edits {
+            let (outbox, posts) = (self.clone(), posts.clone());
+            let permit = self.under_way.clone().try_acquire_owned();
+            self.tasks.spawn(async move {
+                outbox.edit(&posts, edit).await;
+                drop(permit);
+                outbox.wake();
+            });
         }
         for row in due {
             let (outbox, posts) = (self.clone(), posts.clone());
@@ -185,6 +206,8 @@ impl Outbox {
             self.note(&answered);
             return Ok(Duration::ZERO);
         }
+        // What waited while the platform was away shows what is true now.
+        self.take_cards(&db).await?;
         for row in self.claim(&mut *db.acquire().await?, None, 1).await? {
             self.send(posts, row).await;
         }
@@ -205,6 +228,7 @@ impl Outbox {
                 .set(backlog.waiting as f64);
             metrics::gauge!("idp_outbox_oldest_seconds", "platform" => self.platform)
                 .set(backlog.oldest_s);
+            self.tidy_cards(&db).await?;
             store::forget(&db).await
         };
         if let Err(error) = tidied.await {

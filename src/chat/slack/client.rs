@@ -183,6 +183,23 @@ impl SlackApi {
         shown.map(|shown: Shown| shown.message_ts)
     }
 
+    /// `message`, an object, takes the place of what the bot's message `ts` in the channel `channel_id` shows.
+    ///
+    /// # Errors
+    /// [`SlackError`]
+    pub async fn update_message(
+        &self,
+        channel_id: &str,
+        ts: &str,
+        message: &Value,
+    ) -> Result<(), SlackError> {
+        self.may_call()?;
+        let mut body = message.clone();
+        body["channel"] = channel_id.into();
+        body["ts"] = ts.into();
+        self.call("chat.update", &body).await.map(|_: Value| ())
+    }
+
     /// [`SlackApi::call_in_turn`] of what is said in `channel`, in the thread `thread_ts` where there is one.
     async fn post<T>(
         &self,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Identity, SlackApi, SlackError};
+use super::client::{Identity, Posted, SlackApi, SlackError};
 use super::inbound::{Envelope, Errand, Filled, Inbound, Opening, Outdated, SlashCommand, Us};
 use super::modal::{self, Origin};
 use super::outbound::{self, Message};
@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
 use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
-use crate::chat::outbox::{Post, Route, To, Unsent};
+use crate::chat::outbox::{Post, Route, Sent, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{
@@ -414,6 +414,12 @@ fn post(tenant: String, key: String, to: To, reply: Reply) -> Post {
     Post::answer(Platform::Slack, tenant, key, to, reply)
 }
 
+impl From<Posted> for Sent {
+    fn from(posted: Posted) -> Sent {
+        Sent { channel: posted.channel, message_id: posted.ts }
+    }
+}
+
 impl Posts for Dispatcher {
     const TOLD_APART_WITHIN: Option<Duration> = None;
 
@@ -422,8 +428,8 @@ impl Posts for Dispatcher {
         post: &Post,
         route: Route,
         patience: Duration,
-    ) -> Result<String, Unsent> {
-        let To { answer, replaces, channel, thread, person, alone } = &post.to;
+    ) -> Result<Sent, Unsent> {
+        let To { answer, replaces, channel, thread, person, alone, .. } = &post.to;
         let mut message = outbound::message(&post.reply).map_err(|error| Unsent::ours(&error))?;
         let fields = message.as_object_mut().expect("a message is an object");
         let (answer, person) = (answer.as_deref(), person.as_deref().unwrap_or_default());
@@ -436,20 +442,34 @@ impl Posts for Dispatcher {
             fields.extend(thread.map(|thread| ("thread_ts".to_string(), thread.into())));
         }
         let api = &self.api;
-        let ts = match route {
+        let sent = match route {
             Route::Answer => {
                 api.respond(answer.unwrap_or_default(), &message).await?;
-                String::new()
+                Sent::default()
             }
-            Route::Person => api.post_message(person, None, &message, patience).await?.ts,
-            _ if *alone => api.post_ephemeral(channel, person, thread, &message, patience).await?,
-            _ => api.post_message(channel, thread, &message, patience).await?.ts,
+            Route::Person => api.post_message(person, None, &message, patience).await?.into(),
+            _ if *alone => {
+                let message_id =
+                    api.post_ephemeral(channel, person, thread, &message, patience).await?;
+                Sent { channel: channel.clone(), message_id }
+            }
+            _ => api.post_message(channel, thread, &message, patience).await?.into(),
         };
         let mut seen = post.clone();
         seen.to.alone |= route == Route::Person;
         seen.to.thread = thread.map(str::to_string);
         self.follow_up(&seen, Drawing::of(&post.reply.answer).map(Arc::new));
-        Ok(ts)
+        Ok(sent)
+    }
+
+    async fn edit(&self, at: &Sent, reply: &Reply) -> Result<(), Unsent> {
+        let mut message = outbound::message(reply).map_err(|error| Unsent::ours(&error))?;
+        let fields = message.as_object_mut().expect("a message is an object");
+        // Slack looks for links when a message is new.
+        for only_when_new in ["response_type", "unfurl_links", "unfurl_media"] {
+            fields.remove(only_when_new);
+        }
+        Ok(self.api.update_message(&at.channel, &at.message_id, &message).await?)
     }
 
     async fn ask(&self) -> Result<(), Unsent> {

@@ -2,13 +2,14 @@
 //!
 //! Sources: <https://docs.slack.dev/reference/methods/chat.postMessage#errors>,
 //! <https://docs.slack.dev/reference/methods/chat.postEphemeral#errors>,
+//! <https://docs.slack.dev/reference/methods/chat.update#errors>,
 //! <https://docs.slack.dev/reference/methods/chat.scheduleMessage#errors>,
 //! <https://docs.slack.dev/interactivity/handling-user-interaction#message_responses>.
 
 use crate::chat::outbox::Policy;
 
 /// The errors that a message may be answered with, each with what is done about it.
-pub const ERRORS: [(&str, Policy); 77] = [
+pub const ERRORS: [(&str, Policy); 79] = [
     // The bot is not in the channel, or may not write there.
     ("channel_not_found", Policy::Person),
     ("invalid_channel", Policy::Person),
@@ -33,6 +34,8 @@ pub const ERRORS: [(&str, Policy); 77] = [
     ("cannot_reply_to_message", Policy::Channel),
     ("restricted_action_thread_locked", Policy::Channel),
     ("restricted_action_non_threadable_channel", Policy::Channel),
+    // The message may be edited no more.
+    ("edit_window_closed", Policy::Channel),
     // The person cannot be written to.
     ("cannot_dm_bot", Policy::Gone),
     ("user_not_found", Policy::Gone),
@@ -69,6 +72,7 @@ pub const ERRORS: [(&str, Policy); 77] = [
     ("external_channel_migrating", Policy::Later),
     ("team_added_to_org", Policy::Later),
     ("message_limit_exceeded", Policy::Later),
+    ("update_failed", Policy::Later),
     // Too many are scheduled for these minutes of the channel; or it took too long to say when.
     ("restricted_too_many", Policy::Later),
     ("time_in_past", Policy::Later),

@@ -88,7 +88,7 @@ impl Dispatcher {
                 self.api.edit_answer_with(token, message, pictures, WAIT_MAX).await
             }
             Place::Posted { channel_id, message_id } => {
-                self.api.edit_message(channel_id, message_id, message, pictures).await
+                self.api.edit_message(channel_id, message_id, message, pictures, WAIT_MAX).await
             }
         }
     }
