@@ -21,6 +21,7 @@
 //! | [`usage`]        | how idp is used, counted; whether it helps, said                 |
 //! | [`jobs`]         | when work falls due                                              |
 //! | [`announcements`] | what is said elsewhere than where it was asked                 |
+//! | [`audit`]        | what was decided, such that nobody changes it unnoticed          |
 //! | [`digests`]      | what teams are told on a schedule                                |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
@@ -32,6 +33,7 @@
 pub mod access;
 pub mod announcements;
 pub mod app;
+pub mod audit;
 pub mod catalog;
 pub mod chat;
 pub mod commands;

@@ -41,6 +41,9 @@
 //!       ci.green: {type: bool}   # without `valid_for`: until another takes its place
 //! scorecards:
 //!   built_in: false              # only those of the portal; without it: the built-in ones too
+//! audit:
+//!   checkpoints: /mnt/log/idp.jsonl   # where the log's checkpoints are kept; without it: in the data directory
+//!   keep: 400d                   # how long rows of the log are kept; without it: for ever
 //! ```
 
 use std::collections::BTreeMap;
@@ -48,6 +51,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::{Authority, Reach, Terms};
+use crate::audit;
 use crate::catalog::formats::fields::{self, Fields, START};
 use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
 use crate::catalog::sources::Source;
@@ -70,6 +74,8 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(7 * DAY_S);
 /// A fact that holds for less is stale before anybody reads it.
 const VALID_MIN: Duration = Duration::from_secs(60);
 const DURATION_MAX: Duration = Duration::from_secs(366 * DAY_S);
+const AUDIT_KEEP_MIN: Duration = Duration::from_secs(30 * DAY_S);
+const AUDIT_KEEP_MAX: Duration = Duration::from_secs(10 * 366 * DAY_S);
 const MASS_DELETE_PERCENT: u8 = 10;
 const DAY_S: u64 = 24 * 60 * 60;
 
@@ -100,6 +106,8 @@ pub struct Settings {
     pub facts: Sources,
     /// Whether there are the built-in scorecards.
     pub built_in_scorecards: bool,
+    /// How the log of decisions is kept.
+    pub audit: audit::Terms,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -137,6 +145,7 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             facts: Sources::default(),
             built_in_scorecards: true,
+            audit: audit::Terms::default(),
         }
     }
 }
@@ -196,6 +205,7 @@ impl Settings {
         self.secrets = secrets(&mut fields);
         self.facts = facts(&mut fields);
         self.built_in_scorecards = built_in_scorecards(&mut fields);
+        self.audit = audit(&mut fields);
         fields.refuse_unknown();
     }
 
@@ -544,6 +554,18 @@ fn secret(entry: Entry, outer: &mut Fields) -> Option<SecretReference> {
     };
     fields.refuse_unknown();
     reference
+}
+
+fn audit(outer: &mut Fields) -> audit::Terms {
+    let mut terms = audit::Terms::default();
+    let Some(node) = outer.take("audit") else { return terms };
+    let Some(mut fields) = Fields::of(node, "audit", outer.file, outer.problems) else {
+        return terms;
+    };
+    terms.checkpoints = fields.text("checkpoints").map(|(path, _)| PathBuf::from(path));
+    terms.keep = fields.duration("keep", AUDIT_KEEP_MIN, AUDIT_KEEP_MAX);
+    fields.refuse_unknown();
+    terms
 }
 
 fn built_in_scorecards(outer: &mut Fields) -> bool {

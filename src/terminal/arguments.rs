@@ -56,6 +56,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Discord,
     },
+    /// The log of decisions: whether it is as it was written, and what is in it
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// The instance's key, with which values are sealed and signed
     Key {
         #[command(subcommand)]
@@ -319,7 +324,36 @@ pub enum Discord {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Find the first row of the log that is not as it was written; fails when there is one
+    Verify {
+        /// The portal directory [default: $IDP_PORTAL, ./portal, or . with an idp.yaml]
+        #[arg(long, value_name = "DIR")]
+        portal: Option<PathBuf>,
+        /// Checkpoints that were kept outside of the database [default: the settings' file, where it is there]
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+        /// Who may have signed checkpoints, in hexadecimal digits [default: the instance's key]
+        #[arg(long, value_name = "KEY")]
+        public_key: Vec<String>,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Print the log, one JSON object a line
+    Export {
+        /// Only from this time on: 2026-05-01, 2026-05-01T09:30:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Only before this time
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum Key {
+    /// Print the public key with which everybody can check the signatures of the audit log
+    Public,
     /// Make the key that is set the database's; what was sealed with another cannot be read any more
     Accept,
 }

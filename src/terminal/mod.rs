@@ -7,6 +7,7 @@ pub mod access;
 pub mod alias;
 pub mod arguments;
 pub mod ask;
+pub mod audit;
 pub mod catalog;
 pub mod check;
 pub mod database;
@@ -70,6 +71,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Facts { command } => facts::run(&config, install, command).await,
         Command::Score { command } => score(&config, install, command).await,
         Command::Access { command } => access::run(&config, install, command).await,
+        Command::Audit { command } => audit::run(&config, install, command).await,
         Command::Key { command } => key::run(&config, install, command).await,
         Command::Db { command } => database::run(&config, command).await,
     }

@@ -20,6 +20,7 @@ use super::check::listed;
 use super::setup;
 use crate::access::{self, link::LinkSet};
 use crate::app::App;
+use crate::audit;
 use crate::catalog::flow::{self, Refresh};
 use crate::catalog::snapshot::{Unread, disk};
 use crate::catalog::sources::Source;
@@ -282,10 +283,18 @@ impl Running {
             looked,
             self.stop.clone(),
         );
+        let app = self.app.clone();
+        let seal = audit::flow::keep(
+            db.pool.clone(),
+            self.app.key.clone(),
+            self.config.data_dir.clone(),
+            move || app.settings.load().audit.clone(),
+            self.stop.clone(),
+        );
         let import = flow::keep_importing(db.pool.clone(), || self.refresh(), self.stop.clone());
         let forget = self.stop.run_until_cancelled(keep_forgetting(&db));
         let tend = self.stop.run_until_cancelled(db.tend());
-        tokio::join!(follow, follow_links, import, evaluate, forget, tend);
+        tokio::join!(follow, follow_links, import, evaluate, seal, forget, tend);
     }
 
     /// Takes up what changed in the portal directory.

@@ -42,6 +42,7 @@ fn in_a_feature_only_flow_and_store_wait_for_anything() {
     for (file, text) in sources() {
         let is_feature = [
             "access",
+            "audit",
             "catalog",
             "commands",
             "digests",

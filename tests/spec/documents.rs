@@ -197,6 +197,7 @@ fn every_key_of_the_settings_file_is_documented() {
         secrets,
         facts,
         built_in_scorecards: _,
+        audit: _,
     } = settings;
     for key in ["refresh: ", "orphan_grace: ", "mass_delete_percent: ", "built_in: "] {
         assert!(shown.contains(key), "{key}");

@@ -12,6 +12,7 @@ mod acme;
 mod adoption;
 mod architecture;
 mod asking;
+mod audit;
 #[path = "../../benches/figures/bombs.rs"]
 mod bombs;
 mod cards;
