@@ -29,6 +29,8 @@ const CONNECT_SECONDS_MAX: u64 = 5;
 const GET_SECONDS_MAX: u64 = 15;
 const POST_SECONDS_MAX: u64 = 10;
 const POST_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const CALL_CONNECT_SECONDS_MAX: u64 = 3;
+const CALL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a server answered.
 #[derive(Debug, Clone)]
@@ -36,6 +38,19 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+}
+
+/// What is asked of a server that starts something for us.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub method: Method,
+    pub url: &'a str,
+    /// Name, value.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// JSON, sent byte for byte: it may be signed.
+    pub body: Option<Vec<u8>>,
+    /// How long it may take in all.
+    pub patience: Duration,
 }
 
 /// None of these says more of a URL than its scheme, host and port: paths and queries can be secrets.
@@ -77,6 +92,8 @@ struct Inner {
     authorities: Vec<Certificate>,
     /// One for each [`Reach`], built when first asked for: reading the machine's certificates takes time.
     connections: [OnceLock<reqwest::Client>; 3],
+    /// The same for [`Client::call`].
+    calls: [OnceLock<reqwest::Client>; 3],
     /// The same for connections that become something else than HTTP, which HTTP/2 does not let them.
     upgrades: [OnceLock<reqwest::Client>; 3],
 }
@@ -96,8 +113,9 @@ impl Client {
     pub fn with(policy: Policy, names: Arc<dyn Resolve>, authorities: Vec<Certificate>) -> Client {
         install_tls();
         let policy = ArcSwap::from_pointee(policy);
-        let (connections, upgrades) = Default::default();
-        Client { inner: Arc::new(Inner { policy, names, authorities, connections, upgrades }) }
+        let (connections, calls, upgrades) = Default::default();
+        let inner = Inner { policy, names, authorities, connections, calls, upgrades };
+        Client { inner: Arc::new(inner) }
     }
 
     /// Where it may connect to, as it is now.
@@ -210,6 +228,31 @@ impl Client {
         let request = self.connections(reach)?.request(method, url.clone()).multipart(form);
         let request = request.headers(headers);
         within(&url, POST_SECONDS_MAX, exchange(&url, request, POST_ANSWER_BYTES_MAX)).await
+    }
+
+    /// What a server answers to `call`: 3 s to connect, [`Call::patience`] in all, 1 MiB back.
+    ///
+    /// Whether it may have had an effect can be told from the error.
+    ///
+    /// # Errors
+    /// [`HttpError::Refused`] and [`HttpError::Unreachable`]: nothing was sent. All others: it may have arrived.
+    /// An answer of any status is none.
+    pub async fn call(&self, call: Call<'_>) -> Result<Answer, HttpError> {
+        let (url, reach) = self.judge(call.url)?;
+        let headers = header_map(&url, call.headers)?;
+        let client = self.built(&self.inner.calls[reach as usize], reach, |builder| {
+            builder.connect_timeout(Duration::from_secs(CALL_CONNECT_SECONDS_MAX))
+        })?;
+        let mut request = client.request(call.method, url.clone()).headers(headers);
+        if let Some(body) = call.body {
+            let kind = HeaderValue::from_static("application/json");
+            request = request.header(CONTENT_TYPE, kind).body(body);
+        }
+        let seconds = call.patience.as_secs().max(1);
+        let exchanged = exchange(&url, request, CALL_ANSWER_BYTES_MAX);
+        tokio::time::timeout(call.patience, exchanged)
+            .await
+            .unwrap_or_else(|_| Err(HttpError::TimedOut { host: host(&url), seconds }))
     }
 
     /// `url` and the addresses behind it, for a program that makes its own connections and must be pinned to these.
@@ -344,18 +387,15 @@ fn failure(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
     if let Some(reach) = chain(error).find_map(|it| it.downcast_ref::<Reach>()) {
         return refused(url, &reach.to_string());
     }
-    if chain(error)
-        .any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout))
-    {
-        return HttpError::TimedOut { host: host(url), seconds: CONNECT_SECONDS_MAX };
-    }
-    let (host, why) = (host(url), causes(error));
-    let never_connected = chain(error)
-        .any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect));
-    if never_connected {
-        HttpError::Unreachable { host, why }
-    } else {
-        HttpError::Broken { host, why }
+    let is = |what: fn(&reqwest::Error) -> bool| {
+        chain(error).any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(what))
+    };
+    let host = host(url);
+    // What the system itself gave up waiting for may have arrived before.
+    match (is(reqwest::Error::is_connect), is(reqwest::Error::is_timeout)) {
+        (true, true) => HttpError::Unreachable { host, why: "no connection in time".into() },
+        (true, false) => HttpError::Unreachable { host, why: causes(error) },
+        (false, _) => HttpError::Broken { host, why: causes(error) },
     }
 }
 
