@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 use sqlx::PgPool;
 use tokio::time::timeout;
 
@@ -40,6 +37,7 @@ use crate::digests::flow::Desk;
 use crate::error::{Error, Refusal, Result};
 use crate::facts::Fact;
 use crate::integrations::http::Client;
+use crate::integrations::webhook::signature;
 use crate::postgres::{self, is_outage};
 use crate::scorecards::evaluate::{self, Definitions};
 use crate::scorecards::exemption::{self, Exemption, State};
@@ -726,16 +724,6 @@ fn http_body(question: &Question<'_>) -> Value {
         "arguments": arguments,
         "asker": { "platform": question.person.speaker.platform, "user": question.person.user },
     })
-}
-
-/// The value of `X-Idp-Signature`: `v1=` and the hex HMAC-SHA-256 of `v1:timestamp:body`.
-///
-/// `timestamp` is the value of `X-Idp-Timestamp`, in seconds since 1970. Receivers refuse old ones.
-pub fn signature(secret: &SecretString, timestamp: &str, body: &str) -> String {
-    let key = secret.expose_secret().as_bytes();
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
-    mac.update(format!("v1:{timestamp}:{body}").as_bytes());
-    format!("v1={}", hex::encode(mac.finalize().into_bytes()))
 }
 
 fn no_database(what: &str) -> Refusal {

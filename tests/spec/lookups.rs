@@ -13,6 +13,7 @@ use idp::commands::{CommandSet, flow};
 use idp::config::SecretReference;
 use idp::conversation::{Click, Reply, Way};
 use idp::integrations::http::{Client, Policy};
+use idp::integrations::webhook;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -323,7 +324,7 @@ async fn an_http_lookup_is_signed_and_its_answer_is_rendered() {
     let (headers, body) = asked.lock().unwrap().pop().unwrap();
     let text = std::str::from_utf8(&body).unwrap();
     let timestamp = headers["x-idp-timestamp"].to_str().unwrap();
-    let signed = |secret: &str| flow::signature(&SecretString::from(secret), timestamp, text);
+    let signed = |secret: &str| webhook::signature(&SecretString::from(secret), timestamp, text);
     assert_eq!(headers["x-idp-signature"], signed("s3cret"));
     assert_ne!(headers["x-idp-signature"], signed("another"));
     assert!((Utc::now().timestamp() - timestamp.parse::<i64>().unwrap()).abs() < 60);
