@@ -23,6 +23,7 @@
 //! | [`announcements`] | what is said elsewhere than where it was asked                 |
 //! | [`audit`]        | what was decided, such that nobody changes it unnoticed          |
 //! | [`digests`]      | what teams are told on a schedule                                |
+//! | [`actions`]      | what people ask for, others approve, and is done once            |
 //! | [`commands`]     | command files: reading, understanding a call, looking up, saying |
 //! | [`portal`]       | the portal directory: settings, checks, reload                   |
 //! | [`app`]          | the doors                                                        |
@@ -31,6 +32,7 @@
 //! | [`terminal`]     | the command line and the prompt                                  |
 
 pub mod access;
+pub mod actions;
 pub mod announcements;
 pub mod app;
 pub mod audit;

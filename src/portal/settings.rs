@@ -30,9 +30,13 @@
 //!   link_by_email: false         # whether Slack's verified address makes an account a User's
 //! allowed_hosts:                 # private servers that may be asked, with their ports
 //!   - ghe.acme.internal:8443
-//! secrets:                       # for `http:` lookups, by name; never the secret itself
+//! secrets:                       # for `http:` lookups and webhooks, by name; never the secret itself
 //!   deploys: {env: DEPLOYS_SECRET}
 //!   flags: {file: /run/secrets/flags}
+//! integrations:                  # what actions start things at
+//!   github: {url: "https://api.github.com", token: {env: GITHUB_TOKEN}}   # or app: {id: 123, key: {file: /run/secrets/app.pem}}
+//!   gitlab: {url: "https://gitlab.com", token: {env: GITLAB_TOKEN}}
+//!   argocd: {url: "https://argocd.acme.internal", token: {env: ARGOCD_TOKEN}}
 //! facts:                         # who reports facts of entities, and which
 //!   - source: ci
 //!     token: {env: IDP_FACTS_CI_TOKEN}    # for `POST /api/v1/facts`; without it: only `idp facts push`
@@ -61,7 +65,9 @@ use crate::config::SecretReference;
 use crate::conversation::is_web_page;
 use crate::facts::Kind;
 use crate::facts::sources::{self, Key, Sources};
+use crate::integrations::github::{Access, GitHub};
 use crate::integrations::http::Policy;
+use crate::integrations::{Api, Integrations};
 
 pub const FILE: &str = "idp.yaml";
 
@@ -78,6 +84,8 @@ const AUDIT_KEEP_MIN: Duration = Duration::from_secs(30 * DAY_S);
 const AUDIT_KEEP_MAX: Duration = Duration::from_secs(10 * 366 * DAY_S);
 const MASS_DELETE_PERCENT: u8 = 10;
 const DAY_S: u64 = 24 * 60 * 60;
+const GITHUB_URL: &str = "https://api.github.com";
+const GITLAB_URL: &str = "https://gitlab.com";
 
 /// `idp.yaml`, read and found good.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,8 +108,10 @@ pub struct Settings {
     pub access: Authority,
     /// Hosts with ports that may be private.
     pub allowed_hosts: Vec<String>,
-    /// Secrets that `http:` lookups sign with, by the name their command files use.
+    /// Secrets that `http:` lookups and webhooks sign with, by the name that their files use.
     pub secrets: BTreeMap<String, SecretReference>,
+    /// What actions start things at.
+    pub integrations: Integrations,
     /// Who reports facts, and which.
     pub facts: Sources,
     /// Whether there are the built-in scorecards.
@@ -143,6 +153,7 @@ impl Default for Settings {
             access: Authority::default(),
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
+            integrations: Integrations::default(),
             facts: Sources::default(),
             built_in_scorecards: true,
             audit: audit::Terms::default(),
@@ -203,6 +214,7 @@ impl Settings {
         self.discord = discord(&mut fields);
         self.access = Authority::new(access(&mut fields));
         self.secrets = secrets(&mut fields);
+        self.integrations = integrations(&mut fields);
         self.facts = facts(&mut fields);
         self.built_in_scorecards = built_in_scorecards(&mut fields);
         self.audit = audit(&mut fields);
@@ -530,6 +542,95 @@ fn secrets(fields: &mut Fields) -> BTreeMap<String, SecretReference> {
     secrets
 }
 
+fn integrations(outer: &mut Fields) -> Integrations {
+    let mut integrations = Integrations::default();
+    let Some(node) = outer.take("integrations") else { return integrations };
+    let Some(mut fields) = Fields::of(node, "integrations", outer.file, outer.problems) else {
+        return integrations;
+    };
+    integrations.github = fields.take("github").and_then(|node| github(node, &mut fields));
+    let mut api = |key: &'static str, own: Option<&str>| {
+        fields.take(key).and_then(|node| self::api(node, key, own, &mut fields))
+    };
+    integrations.gitlab = api("gitlab", Some(GITLAB_URL));
+    integrations.argocd = api("argocd", None);
+    fields.refuse_unknown();
+    integrations
+}
+
+fn api(node: Node, what: &str, own: Option<&str>, outer: &mut Fields) -> Option<Api> {
+    let mut fields = Fields::of(node, what, outer.file, outer.problems)?;
+    let url = base_url(&mut fields, own);
+    let token = required_secret("token", &mut fields);
+    fields.refuse_unknown();
+    Some(Api { url: url?, token: token? })
+}
+
+/// GitHub, with either a token or an App.
+fn github(node: Node, outer: &mut Fields) -> Option<GitHub> {
+    let mut fields = Fields::of(node, "github", outer.file, outer.problems)?;
+    let url = base_url(&mut fields, Some(GITHUB_URL));
+    let access = match fields.take("app") {
+        None => required_secret("token", &mut fields).map(Access::Token),
+        Some(node) => {
+            let at = node.at;
+            if fields.take("token").is_some() {
+                let hint = "Keep `app`: its tokens are for one repository and end within the hour.";
+                fields.problem(at, "github", "GitHub has either `token` or `app`.", hint);
+                return None;
+            }
+            github_app(node, &mut fields)
+        }
+    };
+    fields.refuse_unknown();
+    Some(GitHub { url: url?, access: access? })
+}
+
+fn github_app(node: Node, outer: &mut Fields) -> Option<Access> {
+    let mut fields = Fields::of(node, "app", outer.file, outer.problems)?;
+    let id = fields.take("id").map(|node| (node.at, node.into_json()));
+    let id = match id {
+        Some((_, id)) if id.as_u64().is_some_and(|id| id > 0) => id.as_u64(),
+        found => {
+            let at = found.map_or(fields.at, |(at, _)| at);
+            let hint = "Write `id: 123`: the App ID on the page of the GitHub App.";
+            fields.problem(at, "github", "The GitHub App has no id that is a number.", hint);
+            None
+        }
+    };
+    let key = required_secret("key", &mut fields);
+    fields.refuse_unknown();
+    Some(Access::App { id: id?, key: key? })
+}
+
+/// Where the secret `key` lies, which must be said.
+fn required_secret(key: &'static str, fields: &mut Fields) -> Option<SecretReference> {
+    let Some(value) = fields.take(key) else {
+        let message = format!("`{key}` is missing.");
+        let hint = format!("Add `{key}: {{env: NAME}}` or `{key}: {{file: /path}}`.");
+        fields.problem(fields.at, "required-field", message, hint);
+        return None;
+    };
+    secret(Entry { key: key.into(), key_at: value.at, value }, fields)
+}
+
+/// The address of an API, without a `/` at its end; `own` is the vendor's.
+fn base_url(fields: &mut Fields, own: Option<&str>) -> Option<String> {
+    let (text, at) = match own {
+        Some(own) => fields.text("url").unwrap_or_else(|| (own.to_string(), fields.at)),
+        None => fields.required("url")?,
+    };
+    let is_base = url::Url::parse(&text)
+        .is_ok_and(|url| is_web_page(&url) && url.query().is_none() && url.fragment().is_none());
+    if !is_base {
+        let message = "`url` is not the address of an API.";
+        let hint = "Write `https://host`; a private one is in `allowed_hosts`, too.";
+        fields.problem(at, "url", message, hint);
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_string())
+}
+
 /// `{env: NAME}` or `{file: PATH}`. What stands there instead is not repeated: it may be the secret.
 fn secret(entry: Entry, outer: &mut Fields) -> Option<SecretReference> {
     let Entry { key: name, key_at, value } = entry;
@@ -717,6 +818,9 @@ mod tests {
         assert_eq!(admins[..], [EntityRef::new("group", "default", "platform")]);
         assert_eq!(settings.allowed_hosts, ["ghe.acme.internal:8443"]);
         assert_eq!(settings.secrets["deploys"], SecretReference::Env("DEPLOYS_SECRET".into()));
+        let github = settings.integrations.github.unwrap();
+        assert_eq!(github.access, Access::Token(SecretReference::Env("GITHUB_TOKEN".into())));
+        assert_eq!(settings.integrations.gitlab.unwrap().url, "https://gitlab.com");
         let (ci, coverage) = settings.facts.key("coverage").unwrap();
         assert_eq!(ci.token, Some(SecretReference::Env("IDP_FACTS_CI_TOKEN".into())));
         assert_eq!(coverage.kind, Kind::Number);
@@ -783,6 +887,31 @@ mod tests {
             assert_eq!(((told.0, told.1), &*told.2), (place, rule), "{text}");
             assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
         }
+    }
+
+    #[test]
+    fn every_mistake_about_integrations_is_told_with_its_place() {
+        for (text, place, rule) in [
+            ("integrations: {jenkins: {}}", (1, 16), "unknown-key"),
+            ("integrations: {github: {}}", (1, 24), "required-field"),
+            ("integrations: {github: {token: hunter2}}", (1, 32), "secret"),
+            ("integrations: {github: {token: {env: A}, app: {}}}", (1, 47), "github"),
+            ("integrations: {github: {app: {id: x, key: {env: A}}}}", (1, 35), "github"),
+            ("integrations: {github: {app: {id: 1}}}", (1, 30), "required-field"),
+            ("integrations: {gitlab: {url: ftp://a, token: {env: A}}}", (1, 30), "url"),
+            ("integrations: {gitlab: {url: 'https://hunter2@a', token: {env: A}}}", (1, 30), "url"),
+            ("integrations: {argocd: {token: {env: A}}}", (1, 24), "required-field"),
+        ] {
+            let problems = read(text).unwrap_err();
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            let told = &problems[0];
+            assert_eq!(((told.line, told.column), &*told.rule), (place, rule), "{text}");
+            assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
+        }
+        let app = "integrations: {github: {app: {id: 7, key: {file: /k.pem}}}}";
+        let github = read(app).unwrap().integrations.github.unwrap();
+        assert_eq!(github.url, GITHUB_URL);
+        assert!(matches!(github.access, Access::App { id: 7, .. }));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::Parser;
 use idp::access::{Reach, Terms};
 use idp::commands::file;
 use idp::facts::sources::KINDS;
+use idp::integrations::Integrations;
 use idp::portal::{self, Settings};
 use idp::terminal::arguments::Arguments;
 use regex::Regex;
@@ -195,6 +196,7 @@ fn every_key_of_the_settings_file_is_documented() {
         access,
         allowed_hosts,
         secrets,
+        integrations,
         facts,
         built_in_scorecards: _,
         audit: _,
@@ -205,6 +207,8 @@ fn every_key_of_the_settings_file_is_documented() {
     assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));
     assert!(catalog_url.is_some());
     assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
+    let Integrations { github, gitlab, argocd } = integrations;
+    assert!(github.is_some() && gitlab.is_some() && argocd.is_some());
     assert!(!discord.guild_ids.is_empty());
     let [source] = &facts.0[..] else { panic!("{facts:?}") };
     assert!(source.token.is_some() && source.keys.values().any(|key| key.valid_for.is_some()));

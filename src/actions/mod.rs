@@ -1,0 +1,3 @@
+//! What people ask for to be done elsewhere.
+
+pub mod invoke;
