@@ -490,8 +490,80 @@ async fn what_is_said_below_a_card_follows_it_in_its_order_and_once() {
 }
 
 /// How what stands below the message of this id says so.
-fn below(_: Platform, id: &str) -> String {
-    id.into()
+fn below(platform: Platform, id: &str) -> String {
+    match platform {
+        Platform::Slack => id.into(),
+        _ => format!("thread {id}"),
+    }
+}
+
+/// What a line below a card stands below, where a card is shown by whoever `decides`, and the calls in their order.
+async fn line_of(decides: impl FnMut(&Heard) -> Fate + Send + 'static) -> (String, Vec<Wish>) {
+    let (office, wall) = (Office::open().await, Wall::start(Platform::Discord).await);
+    office.process_at(Platform::Discord, wall.address, SHORT);
+    office.shows("request 1", &[channel(Platform::Discord, "5")], 1).await;
+    office.is_done().await;
+    wall.heard();
+    wall.decides(decides);
+    office.says_below("request 1", "a", 11).await;
+    office.is_done().await;
+    let lines: Vec<Message> = wall.messages().split_off(1);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let wishes = wall.heard().into_iter().map(|it| it.wish).collect();
+    (lines[0].below.clone().unwrap_or_default(), wishes)
+}
+
+#[tokio::test]
+async fn a_thread_of_discord_is_begun_once_and_called_as_the_card_is() {
+    let (office, wall) = (Office::open().await, Wall::start(Platform::Discord).await);
+    office.process_at(Platform::Discord, wall.address, SHORT);
+    office.shows("request 1", &[channel(Platform::Discord, "5")], 1).await;
+    for (id, number) in [("a", 11), ("b", 12)] {
+        office.says_below("request 1", id, number).await;
+    }
+    office.is_done().await;
+    let heard = wall.heard();
+    let begun: Vec<_> = heard.iter().filter(|it| it.wish == Wish::Thread).collect();
+    assert_eq!(begun.len(), 1);
+    assert_eq!(begun[0].body, json!({ "name": "Restart payment-api" }));
+    assert_eq!(begun[0].channel, "5");
+}
+
+#[tokio::test]
+async fn where_there_can_be_no_thread_in_discord_the_card_is_replied_to() {
+    let discord = Platform::Discord;
+    // A thread is not begun; the message is gone; there are threads enough; there is one, and it is closed.
+    for code in ["50024", "50013", "10008", "160006"] {
+        let no_thread = move |heard: &Heard| match heard.wish {
+            Wish::Thread => Fate::Refused(refused(discord, code)),
+            _ => Fate::Done,
+        };
+        assert_eq!(line_of(no_thread).await.0, "901", "{code}");
+    }
+    let closed = move |heard: &Heard| match (heard.wish, heard.channel.as_str()) {
+        (Wish::Post, "901") => Fate::Refused(refused(discord, "50083")),
+        _ => Fate::Done,
+    };
+    let (below, wishes) = line_of(closed).await;
+    assert_eq!((below.as_str(), &wishes[..]), ("901", &[Wish::Post, Wish::Post][..]));
+}
+
+#[tokio::test]
+async fn a_thread_that_somebody_else_began_meanwhile_is_the_thread() {
+    let begun_by_another = |heard: &Heard| match heard.wish {
+        Wish::Thread => Fate::AfterAnother,
+        _ => Fate::Done,
+    };
+    let lost = |heard: &Heard| match heard.wish {
+        Wish::Thread => Fate::Unanswered,
+        _ => Fate::Done,
+    };
+    let (below, wishes) = line_of(begun_by_another).await;
+    assert_eq!(
+        (below.as_str(), &wishes[..]),
+        ("thread 901", &[Wish::Post, Wish::Thread, Wish::Post][..])
+    );
+    assert_eq!(line_of(lost).await.0, "thread 901");
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub enum Fate {
     Refused(Response),
     /// It is done, and whoever asked does not learn of it.
     Unanswered,
+    /// Another did the same a moment before.
+    AfterAnother,
     /// It is done once this is told.
     DoneAfter(Arc<Notify>),
 }
@@ -121,7 +123,11 @@ pub fn refused(platform: Platform, code: &str) -> Response {
         Platform::Slack => axum::Json(json!({ "ok": false, "error": code })).into_response(),
         _ => {
             let code: u64 = code.parse().unwrap();
-            let status = if code < 20_000 { 404 } else { 403 };
+            let status = match code {
+                ..20_000 => 404,
+                160_000.. => 400,
+                _ => 403,
+            };
             let status = StatusCode::from_u16(status).unwrap();
             (status, axum::Json(json!({ "code": code, "message": "no" }))).into_response()
         }
@@ -162,6 +168,10 @@ async fn answer(
         Fate::Unanswered => {
             done(&hangs, &method, &parts, &heard);
             StatusCode::BAD_GATEWAY.into_response()
+        }
+        Fate::AfterAnother => {
+            done(&hangs, &method, &parts, &heard);
+            done(&hangs, &method, &parts, &heard)
         }
         Fate::DoneAfter(told) => {
             told.notified().await;

@@ -41,6 +41,9 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const EDIT_AGAIN_AFTER: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
 
+/// The message has a thread below it.
+const HAS_THREAD: u64 = 160_004;
+
 /// Where Discord says no more than that it is too early.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -266,6 +269,32 @@ impl DiscordApi {
         let edited =
             self.call_with(patience, Method::PATCH, &path, &headers, message, pictures).await;
         edited.map(|_| ())
+    }
+
+    /// There is a thread below the message `message_id` of the channel `channel_id`: `name`, where it is begun now. Its id
+    /// is the message's.
+    ///
+    /// Source: <https://docs.discord.com/developers/resources/channel#start-thread-from-message>
+    ///
+    /// # Errors
+    /// [`DiscordError`]
+    pub async fn begin_thread(
+        &self,
+        channel_id: &str,
+        message_id: &str,
+        name: &str,
+        patience: Duration,
+    ) -> Result<(), DiscordError> {
+        let path = ["channels", channel_id, "messages", message_id, "threads"];
+        let body = json!({ "name": name });
+        match self.call_as_bot_within(patience, Method::POST, &path, &body).await {
+            Ok(_)
+            | Err(
+                DiscordError::Rejected { code: HAS_THREAD, .. }
+                | DiscordError::Access { code: HAS_THREAD },
+            ) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The last 50 messages of the channel `channel_id`, the newest first; those older than `before` where it is given.

@@ -51,6 +51,9 @@ pub const QUESTION: &str = "question";
 /// How long an answer waits its turn where Discord asks for it, before it is written down.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// What Discord calls a channel that there is not.
+const UNKNOWN_CHANNEL: u64 = 10_003;
+
 const NONCE_CHARACTERS_MAX: usize = 25;
 
 /// Discord remembers a `nonce` for "a few minutes".
@@ -352,6 +355,38 @@ impl Dispatcher {
         Ok(None)
     }
 
+    /// `message` stands in the thread below the message of this id, which is begun where `to` gives it a title; `None`
+    /// where there is none, and none can be begun.
+    async fn post_in_thread(
+        &self,
+        to: &To,
+        message_id: &str,
+        message: &Value,
+        patience: Duration,
+    ) -> Result<Option<Sent>, DiscordError> {
+        let Some(title) = &to.title else { return Ok(None) };
+        let mut posted = self.api.post_message(message_id, message, patience).await;
+        if matches!(posted, Err(DiscordError::Access { code: UNKNOWN_CHANNEL })) {
+            match self.api.begin_thread(&to.channel, message_id, title, patience).await {
+                Ok(()) => {}
+                // In direct messages and in threads there are none, or the bot may begin none.
+                Err(
+                    DiscordError::Access { .. }
+                    | DiscordError::Message { .. }
+                    | DiscordError::Rejected { .. },
+                ) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            posted = self.api.post_message(message_id, message, patience).await;
+        }
+        match posted {
+            Ok(id) => Ok(Some(Sent { channel: message_id.to_string(), message_id: id })),
+            // The thread is closed, or the bot may not write in it.
+            Err(DiscordError::Access { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What was shown, which was to answer the request, takes the place of what answered it.
     async fn edit_shown(&self, token: &str, shown: &[u8]) -> Result<(), Unsent> {
         let mut shown: Value =
@@ -387,6 +422,11 @@ impl Posts for Dispatcher {
         message["nonce"] = nonce(&post.key).into();
         message["enforce_nonce"] = true.into();
         if let (Route::Thread, Some(message_id)) = (route, thread) {
+            if let Some(sent) =
+                self.post_in_thread(&post.to, message_id, &message, patience).await?
+            {
+                return Ok(sent);
+            }
             message["message_reference"] =
                 json!({ "message_id": message_id, "fail_if_not_exists": false });
         }

@@ -174,6 +174,18 @@ pub async fn settle(
     free_in_s: f64,
 ) -> sqlx::Result<()> {
     let mut tx = db.begin().await?;
+    // Lanes come before what is in them, and in one order: so does whoever writes something down.
+    match *outcome {
+        Outcome::Elsewhere { lane, .. } if lane < row.lane.as_str() => {
+            touch(&mut tx, platform, lane).await?;
+            free(&mut tx, platform, &row.lane, free_in_s).await?;
+        }
+        Outcome::Elsewhere { lane, .. } => {
+            free(&mut tx, platform, &row.lane, free_in_s).await?;
+            touch(&mut tx, platform, lane).await?;
+        }
+        _ => free(&mut tx, platform, &row.lane, free_in_s).await?,
+    }
     match *outcome {
         Outcome::Sent(sent) => finish(&mut tx, row, Some(sent), None).await?,
         Outcome::Dropped { failure } => finish(&mut tx, row, None, Some(failure)).await?,
@@ -184,11 +196,9 @@ pub async fn settle(
             }
         }
         Outcome::Elsewhere { route, lane } => {
-            touch(&mut tx, platform, lane).await?;
             redirect(&mut tx, row, route, lane).await?;
         }
     }
-    free(&mut tx, platform, &row.lane, free_in_s).await?;
     tx.commit().await
 }
 

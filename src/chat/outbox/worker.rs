@@ -197,12 +197,14 @@ impl Outbox {
     /// when it takes that are others sent.
     async fn send_one<P: Posts>(&self, posts: &Arc<P>) -> sqlx::Result<Duration> {
         let Some(db) = self.pool() else { return Ok(LOOK_EVERY_MAX) };
-        let due_in_s = store::due_in_s(&db, self.platform).await?;
+        let posts_due_in_s = store::due_in_s(&db, self.platform).await?;
+        let edits_due_in_s = self.edits_due_in_s(&db).await?;
+        let due_in_s = posts_due_in_s.into_iter().chain(edits_due_in_s).reduce(f64::min);
         if let Some(wait_s) = due_in_s.filter(|wait_s| *wait_s > 0.0) {
             return Ok(Duration::from_secs_f64(wait_s));
         }
         let answered = posts.ask().await;
-        if answered.is_err() || due_in_s.is_none() {
+        if answered.is_err() || posts_due_in_s.is_none_or(|wait_s| wait_s > 0.0) {
             self.note(&answered);
             return Ok(Duration::ZERO);
         }

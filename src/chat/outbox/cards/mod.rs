@@ -43,10 +43,12 @@ impl Unposted {
         if self.post_key.is_none() {
             return Step::Post;
         }
-        if let (Some(channel), Some(message_id)) = (&self.message_channel, &self.message_id) {
-            return match message_id.is_empty() {
-                true => Step::GiveUp(lost.into()),
-                false => {
+        if let Some(message_id) = &self.message_id {
+            // An older version of idp, which may have posted it, does not write down where.
+            let channel = self.message_channel.as_ref().or(self.channel.as_ref());
+            return match channel.filter(|_| !message_id.is_empty()) {
+                None => Step::GiveUp(lost.into()),
+                Some(channel) => {
                     Step::Found(Sent { channel: channel.clone(), message_id: message_id.clone() })
                 }
             };
