@@ -214,12 +214,40 @@ await page.evaluate(async () => {
 await says("slack", "It is time");
 assert.equal(await page.getByText("Never mind").count(), 0);
 
+// What the bot posts is edited in place, says whom it means, and has its thread below it.
+const name = await page.evaluate(async () => {
+  const call = async (method, path, body) => {
+    const headers = { "content-type": "application/json" };
+    return (await fetch(path, { method, headers, body: JSON.stringify(body) })).json();
+  };
+  const { people: [{ name, slack_user_id, discord_user_id }] } = await (await fetch("company")).json();
+  const user = { type: "user", user_id: slack_user_id };
+  const blocks = (text) => ({ blocks: [{ type: "rich_text", elements: [{ type: "rich_text_section", elements: [{ type: "text", text }, user] }] }] });
+  const posted = await call("POST", "slack/api/chat.postMessage", { channel: "C", ...blocks("Asked of ") });
+  await call("POST", "slack/api/chat.update", { channel: posted.channel, ts: posted.ts, ...blocks("Approved by ") });
+  await call("POST", "slack/api/chat.postMessage", { channel: posted.channel, thread_ts: posted.ts, ...blocks("It runs for ") });
+  const embeds = (text) => ({ embeds: [{ description: `${text}<@${discord_user_id}>` }] });
+  const { id } = await call("POST", "discord/api/channels/1/messages", embeds("Asked of "));
+  await call("PATCH", `discord/api/channels/1/messages/${id}`, embeds("Approved by "));
+  await call("POST", `discord/api/channels/1/messages/${id}/threads`, { name: "Restart payment-api" });
+  await call("POST", `discord/api/channels/${id}/messages`, embeds("It runs for "));
+  return name;
+});
+for (const platform of ["slack", "discord"]) {
+  const card = await says(platform, `Approved by @${name}`);
+  assert.match(await card.innerText(), /\(edited\)/);
+  await pane(platform).locator(".message.bot.reply", { hasText: `It runs for @${name}` }).waitFor();
+}
+assert.equal(await page.getByText("Asked of").count(), 0, "the last state stands in the place of the first");
+await pane("discord").getByText("Thread: Restart payment-api").waitFor();
+await picture("12-card");
+
 // On a phone nothing is cut off.
 await page.setViewportSize({ width: 390, height: 844 });
 const width = await page.evaluate(() => document.documentElement.scrollWidth);
 assert.ok(width <= 390, `the page is ${width} wide`);
-await picture("12-phone");
+await picture("13-phone");
 
 assert.deepEqual(wrong, []);
 await browser.close();
-console.log(`REL PLAYGROUND 12 pictures, 0 errors on the page`);
+console.log(`REL PLAYGROUND 13 pictures, 0 errors on the page`);

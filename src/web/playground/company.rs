@@ -1,5 +1,7 @@
 //! Who and what there is on the page: the Users of the catalog as accounts, the channels of its teams.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -29,6 +31,8 @@ pub struct Company {
     discord: DiscordSide,
     people: Vec<Person>,
     channels: Vec<String>,
+    /// By the ids that the catalog has of them: their names.
+    channel_names: BTreeMap<String, String>,
     /// What Discord is told to offer while somebody types.
     commands: Value,
 }
@@ -63,6 +67,7 @@ impl Company {
             discord: DiscordSide { guild_id, application_id: APPLICATION_ID },
             people: people(snapshot),
             channels: channels(snapshot),
+            channel_names: channel_names(snapshot),
             commands: registration(commands)?.commands,
         })
     }
@@ -119,12 +124,49 @@ fn person(name: String, user: Option<String>) -> Person {
 
 fn channels(snapshot: &Snapshot) -> Vec<String> {
     // An id in place of a name: Slack's are in capitals.
-    let names = snapshot.channels().filter(|it| it.chars().any(char::is_lowercase));
+    let names = snapshot.channels().filter(|it| is_name(it));
     let mut channels: Vec<String> = names.map(str::to_string).collect();
     channels.sort();
     channels.dedup();
     channels.insert(0, "general".into());
     channels
+}
+
+/// Whether `channel` is a name: Slack's ids are in capitals, Discord's are numbers.
+fn is_name(channel: &str) -> bool {
+    channel.chars().any(char::is_lowercase)
+}
+
+/// The names of the channels of which the catalog has the id as well.
+fn channel_names(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for entity in snapshot.entities() {
+        let channels: Vec<&str> = snapshot.channels_of(entity).collect();
+        if let Some(name) = channels.iter().find(|it| is_name(it)) {
+            let ids = channels.iter().filter(|it| !is_name(it));
+            names.extend(ids.map(|id| ((*id).to_string(), (*name).to_string())));
+        }
+    }
+    names
+}
+
+/// The id of the channel that is called `channel` there, by its name, its id, or who is written to directly.
+pub(super) fn slack_channel(app: &App, channel: &str) -> String {
+    if !is_name(channel) {
+        return match channel.strip_prefix('U') {
+            Some(person) => format!("D{person}"),
+            None => channel.to_string(),
+        };
+    }
+    let names = channel_names(&app.catalog.snapshot());
+    let of_catalog = names.iter().find(|(id, name)| id.starts_with('C') && *name == channel);
+    of_catalog.map_or_else(|| slack_id(channel), |(id, _)| id.clone())
+}
+
+/// The id of a channel of which the catalog has none; the page makes the same.
+fn slack_id(name: &str) -> String {
+    let letters = name.to_uppercase();
+    format!("C0{}", letters.chars().filter(char::is_ascii_alphanumeric).collect::<String>())
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub struct Playground {
     files: Mutex<VecDeque<File>>,
     /// What the bot has Slack post later.
     scheduled: Mutex<Vec<Scheduled>>,
+    /// The messages of the bot's in Discord below which there is a thread, the latest last.
+    threads: Mutex<VecDeque<String>>,
     /// What the bot called: `{"platform", "method", "path", "body"}`.
     calls: broadcast::Sender<Value>,
 }
@@ -94,6 +96,7 @@ impl Playground {
             discord: SigningKey::from_bytes(&rand::random()),
             files: Mutex::default(),
             scheduled: Mutex::default(),
+            threads: Mutex::default(),
             calls: broadcast::Sender::new(CALLS_AHEAD),
         })
     }
@@ -115,7 +118,7 @@ impl Playground {
         config.slack.api_url = format!("{url}slack/api/").parse()?;
         config.discord.public_key = Some(hex::encode(self.discord.verifying_key().as_bytes()));
         config.discord.application_id = Some(platforms::APPLICATION_ID.into());
-        config.discord.bot_token = None;
+        config.discord.bot_token = Some(SecretString::from(self.token.clone()));
         config.discord.api_url = format!("{url}discord/api/").parse()?;
         Ok(())
     }

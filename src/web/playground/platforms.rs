@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower::ServiceExt;
 
-use super::company::{BOT_USER_ID, TEAM_ID};
+use super::company::{self, BOT_USER_ID, TEAM_ID};
 use super::{Here, Playground};
 use crate::web::signed::now_s;
 
@@ -205,8 +205,11 @@ pub(super) async fn slack_api(
             return Json(json!({ "ok": true, "team_id": TEAM_ID, "user_id": BOT_USER_ID }));
         }
         "chat.postMessage" | "chat.postEphemeral" => {
-            json!({ "ok": true, "channel": body["channel"], "ts": timestamp() })
+            let channel =
+                company::slack_channel(&here.app, body["channel"].as_str().unwrap_or_default());
+            json!({ "ok": true, "channel": channel, "ts": timestamp() })
         }
+        "chat.update" => json!({ "ok": true, "channel": body["channel"], "ts": body["ts"] }),
         "chat.scheduleMessage" => return Json(schedule(&here, body)),
         "chat.deleteScheduledMessage" => {
             let id = body["scheduled_message_id"].as_str().unwrap_or_default();
@@ -245,6 +248,48 @@ pub(super) async fn slack_respond(
     "ok"
 }
 
+/// So many threads are known: below what was posted long before another is begun.
+const THREADS_MAX: usize = 256;
+
+/// What the ids of the bot's messages begin with: no channel's does.
+const MESSAGE_PREFIX: &str = "4";
+/// What the ids begin with of channels in which the bot and a person are alone; the person's follows.
+const DIRECT_PREFIX: &str = "5";
+
+/// What Discord answers a call with `method` of `path`: ids for what is new, else what it was told. A thread has the id of
+/// the message that it is below.
+fn discord_said(here: &Here, method: &Method, path: &str, body: &Value) -> Result<Value, u64> {
+    let is_message = |id: &str| id.starts_with(MESSAGE_PREFIX);
+    let mut threads = here.playground.threads.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = body.clone();
+    match (method, &path.split('/').collect::<Vec<_>>()[..]) {
+        (&Method::GET, ["users", "@me"]) => said = json!({ "id": APPLICATION_ID }),
+        (&Method::POST, ["users", "@me", "channels"]) => {
+            let person = body["recipient_id"].as_str().unwrap_or_default();
+            said = json!({ "id": format!("{DIRECT_PREFIX}{person}") });
+        }
+        (&Method::POST, ["channels", channel, "messages"]) => {
+            if is_message(channel) && !threads.iter().any(|it| it == channel) {
+                // There is no such channel.
+                return Err(10_003);
+            }
+            said["id"] = format!("{MESSAGE_PREFIX}{}", timestamp().replace('.', "")).into();
+        }
+        (&Method::POST, ["channels", _, "messages", message, "threads"]) => {
+            if threads.iter().any(|it| it == message) {
+                return Err(160_004);
+            }
+            threads.push_back((*message).to_string());
+            if threads.len() > THREADS_MAX {
+                threads.pop_front();
+            }
+            said["id"] = (*message).into();
+        }
+        _ => {}
+    }
+    Ok(said)
+}
+
 /// Discord's REST API: the page shows what is written and edited.
 pub(super) async fn discord_api(
     State(here): State<Here>,
@@ -256,8 +301,14 @@ pub(super) async fn discord_api(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    here.playground.tell("discord", method.as_str(), &path, body.clone());
-    Json(body).into_response()
+    match discord_said(&here, &method, &path, &body) {
+        Ok(said) => {
+            here.playground.tell("discord", method.as_str(), &path, said.clone());
+            Json(said).into_response()
+        }
+        Err(code) => (StatusCode::BAD_REQUEST, Json(json!({ "code": code, "message": "no" })))
+            .into_response(),
+    }
 }
 
 /// What the bot says in `request`, be it in a form with files; each of its attachments has the address of its file then.

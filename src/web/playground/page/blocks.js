@@ -1,5 +1,5 @@
 // Block Kit as Slack shows it. https://docs.slack.dev/reference/block-kit
-import { el, link, select } from "./dom.js";
+import { el, link, mention, select } from "./dom.js";
 
 /** The blocks of a message. `act(element, block, option)` is told what was clicked, or which option of it was chosen. */
 export function blocks(message, act) {
@@ -50,8 +50,8 @@ function rich(it) {
 }
 
 function inline(it) {
-  const words = { link: it.text ?? it.url, user: `@${it.user_id}`, channel: `#${it.channel_id}`, emoji: `:${it.name}:` }[it.type] ?? it.text ?? "";
-  let shown = it.type === "link" ? link(it.url, words) : document.createTextNode(words);
+  const words = { link: it.text ?? it.url, channel: `#${it.channel_id}`, emoji: `:${it.name}:` }[it.type] ?? it.text ?? "";
+  let shown = it.type === "link" ? link(it.url, words) : it.type === "user" ? mention(it.user_id) : document.createTextNode(words);
   const { bold, italic, strike, code } = it.style ?? {};
   if (code) shown = el("code", {}, shown);
   if (bold) shown = el("b", {}, shown);

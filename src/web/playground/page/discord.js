@@ -16,6 +16,8 @@ export class Discord extends Pane {
     this.answers = new Map();
     /** By tokens: what the bot said before its answer to the interaction was here. */
     this.early = new Map();
+    /** By their ids: messages that the bot posted. */
+    this.messages = new Map();
     typeAhead(this.input, (text) => this.suggest(text), (it) => this.complete(it.value));
   }
 
@@ -110,9 +112,10 @@ export class Discord extends Pane {
   send(type, more, token = `t${Date.now()}x${++this.count}`) {
     const { person, channel } = this.here();
     const id = this.id();
+    const channel_id = this.channelId(channel);
     return send("discord/interactions", JSON.stringify({
       type, id, token, version: 1, application_id: this.company.discord.application_id, guild_id: this.company.discord.guild_id,
-      channel_id: "3000000000000000001", channel: { id: "3000000000000000001", type: 0, name: channel }, locale: "en-GB",
+      channel_id, channel: { id: channel_id, type: 0, name: channel }, locale: "en-GB",
       member: { user: { id: person.discord_user_id, username: person.name }, roles: [] }, ...more,
     }));
   }
@@ -133,8 +136,14 @@ export class Discord extends Pane {
     });
   }
 
-  /** What the bot called of its own accord: the answer that it owed. */
+  /** What the bot called of its own accord: the answer that it owed, a message, an edit of one, a thread below one. */
   calledBack({ method, path, body }) {
+    const [, channel, id, thread] = /^channels\/(\d+)\/messages(?:\/(\d+))?(\/threads)?$/.exec(path) ?? [];
+    const before = this.messages.get(id);
+    if (channel && method === "POST" && !id) return this.post(channel, body);
+    if (channel && method === "PATCH") return before && this.edit(before, this.body(body, before), "(edited)");
+    if (thread) return before?.append(el("p", { class: "mark thread" }, `Thread: ${body.name}`));
+    if (!path.startsWith("webhooks/")) return;
     const token = /^webhooks\/[^/]+\/([^/]+)/.exec(path)?.[1];
     const message = this.answers.get(token);
     if (!message) {
@@ -147,9 +156,29 @@ export class Discord extends Pane {
     else this.show(body, token);
   }
 
-  show(said, token) {
+  /** A message in `channel`, or in the thread below the message of this id. */
+  post(channel, said) {
+    const under = this.messages.get(channel) ?? this.messages.get(said.message_reference?.message_id);
+    const person = this.company.people.find((it) => channel === `5${it.discord_user_id}`);
+    const message = this.show(said, said.id, { under, mark: person && `Directly to ${person.name}`, channel: under ? undefined : this.named(channel) });
+    message.id = `m${said.id}`;
+    this.messages.set(said.id, message);
+  }
+
+  /** The id of the channel that is called so: the catalog's where it has one. */
+  channelId(name) {
+    const [ofCatalog] = Object.entries(this.company.channel_names).find(([id, it]) => /^\d+$/.test(id) && it === name) ?? [];
+    return ofCatalog ?? `3${String(this.company.channels.indexOf(name) + 1).padStart(18, "0")}`;
+  }
+
+  /** The channel on the page that has this id; `undefined` where none has, and it is shown where one looks. */
+  named(id) {
+    return this.company.channels.find((it) => this.channelId(it) === id);
+  }
+
+  show(said, token, place = {}) {
     const isEphemeral = ((said.flags ?? 0) & EPHEMERAL) !== 0;
-    const message = this.add({ from: "idp", isBot: true, mark: isEphemeral && ONLY_YOU, body: [] });
+    const message = this.add({ from: "idp", isBot: true, mark: isEphemeral && ONLY_YOU, body: [], ...place });
     message.isEphemeral = isEphemeral;
     message.isThinking = Boolean(said.content) && !said.embeds;
     message.id = `m${this.id()}`;

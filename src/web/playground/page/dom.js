@@ -11,6 +11,14 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
+/** By the ids of people's accounts on both platforms: their names. */
+export const names = new Map();
+
+/** Whoever has the account `id`, mentioned. */
+export function mention(id) {
+  return el("span", { class: "mention" }, `@${names.get(id) ?? id}`);
+}
+
 /** A link to where `url` leads, if a browser may be sent there; its words alone otherwise. */
 export function link(url, ...words) {
   const isSafe = /^https?:\/\//i.test(url);

@@ -1,5 +1,5 @@
 // Messages as Discord shows them: Markdown, embeds, components. https://docs.discord.com/developers/resources/message
-import { el, link, select } from "./dom.js";
+import { el, link, mention, select } from "./dom.js";
 
 /** The parts of a message. `act(component, values)` is told what was clicked, or which values of it were chosen. */
 export function embeds(message, act) {
@@ -56,13 +56,14 @@ function markdown(source) {
 
 /** `\*` is a star; what stands between marks is shown as they say. */
 function inline(source) {
-  const marks = /\\([\s\S])|`([^`]+)`|\[((?:\\.|[^\]\\])+)\]\(<?([^)>\s]+)>?\)|\*\*((?:\\.|[^\\])+?)\*\*|__((?:\\.|[^\\])+?)__|~~((?:\\.|[^\\])+?)~~|\*((?:\\.|[^*\\])+?)\*|_((?:\\.|[^_\\])+?)_/g;
+  const marks = /\\([\s\S])|<@(\d+)>|`([^`]+)`|\[((?:\\.|[^\]\\])+)\]\(<?([^)>\s]+)>?\)|\*\*((?:\\.|[^\\])+?)\*\*|__((?:\\.|[^\\])+?)__|~~((?:\\.|[^\\])+?)~~|\*((?:\\.|[^*\\])+?)\*|_((?:\\.|[^_\\])+?)_/g;
   const shown = [];
   let done = 0;
   for (const match of source.matchAll(marks)) {
     shown.push(source.slice(done, match.index));
-    const [all, escaped, code, label, url, bold, under, strike, ...italic] = match;
+    const [all, escaped, person, code, label, url, bold, under, strike, ...italic] = match;
     if (escaped !== undefined) shown.push(escaped);
+    else if (person !== undefined) shown.push(mention(person));
     else if (code !== undefined) shown.push(el("code", {}, code));
     else if (url !== undefined) shown.push(link(url, ...inline(label)));
     else if (bold !== undefined) shown.push(el("b", {}, ...inline(bold)));

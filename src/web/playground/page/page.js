@@ -1,6 +1,6 @@
 // The page: who is looking, where, and both windows.
 import { Discord } from "./discord.js";
-import { el } from "./dom.js";
+import { el, names } from "./dom.js";
 import { DIRECT, Slack } from "./slack.js";
 
 const by = (id) => document.getElementById(id);
@@ -25,6 +25,7 @@ async function guarded(work) {
 
 async function start() {
   const there = await company();
+  for (const it of there.people) for (const id of [it.slack_user_id, it.discord_user_id]) names.set(id, it.name);
   by("person").append(...there.people.map((it, place) => el("option", { value: place }, it.name)));
   by("channel").append(...[...there.channels, DIRECT].map((it) => el("option", { value: it }, it === DIRECT ? it : `#${it}`)));
   const here = () => ({ person: there.people[by("person").value], channel: by("channel").value });

@@ -10,17 +10,18 @@ export class Pane {
     this.input = section.querySelector(".composer input");
   }
 
-  /** Adds a message; what is behind it can be set anew by `edit`. */
-  add({ from, isBot = false, mark, body, under }) {
+  /** Adds a message to `channel`; what is behind it can be set anew by `edit`. */
+  add({ from, isBot = false, mark, body, under, channel = under?.dataset.channel ?? this.here().channel }) {
     const initials = from.split(" ").map((it) => it[0]).join("").slice(0, 2);
     const content = el("div", { class: "content" }, ...body);
-    const message = el("article", { class: `message${isBot ? " bot" : ""}${under ? " reply" : ""}`, "data-channel": this.here().channel },
+    const message = el("article", { class: `message${isBot ? " bot" : ""}${under ? " reply" : ""}`, "data-channel": channel },
       el("div", { class: "avatar", "aria-hidden": "true" }, initials),
       el("div", {}, el("span", { class: "who" }, from), isBot && el("span", { class: "app" }, "APP"),
         el("time", { class: "when" }, new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
         mark && el("span", { class: "mark" }, mark), content));
     if (under) this.lastOf(under).after(message);
     else this.list.append(message);
+    message.hidden = channel !== this.here().channel;
     message.under = under;
     message.scrollIntoView({ block: "nearest" });
     return message;

@@ -124,12 +124,19 @@ export class Slack extends Pane {
   called({ method, path, body }) {
     if (method === "views.open") return this.open(body.view);
     if (method === "files.completeUploadExternal") return this.share(body);
+    if (method === "chat.update") {
+      const message = this.messages.get(body.ts);
+      return message && this.edit(message, this.body(body, message), "(edited)");
+    }
     if (method === "response_url") {
       const { message } = this.asked.get(path) ?? {};
       if (body.replace_original && message) return this.edit(message, this.body(body, message), "(edited)");
       return this.show(body);
     }
-    this.show({ ...body, response_type: method === "chat.postEphemeral" ? "ephemeral" : "in_channel" });
+    const isEphemeral = method === "chat.postEphemeral";
+    const isDirect = !isEphemeral && /^[DU](?!0PLAYGROUND$)/.test(body.channel);
+    const mark = isDirect && this.directly(body.channel);
+    this.show({ ...body, mark, in: isDirect ? DIRECT : this.named(body.channel), response_type: isEphemeral ? "ephemeral" : "in_channel" });
   }
 
   /** A file that was shared: with a channel, or with a person, who finds it among the direct messages. */
@@ -143,7 +150,7 @@ export class Slack extends Pane {
   show(said) {
     const isEphemeral = said.response_type !== "in_channel";
     const under = this.messages.get(said.thread_ts);
-    const message = this.add({ from: "idp", isBot: true, mark: said.mark || (isEphemeral && ONLY_YOU), body: [], under });
+    const message = this.add({ from: "idp", isBot: true, mark: said.mark || (isEphemeral && ONLY_YOU), body: [], under, channel: under ? undefined : said.in });
     message.ts = said.ts ?? this.ts();
     message.isEphemeral = isEphemeral;
     this.messages.set(message.ts, message);
@@ -157,7 +164,25 @@ export class Slack extends Pane {
 
   channel() {
     const { channel } = this.here();
-    return channel === DIRECT ? { id: "D0PLAYGROUND", name: "directmessage" } : { id: `C0${channel.toUpperCase().replace(/[^A-Z0-9]/g, "")}`, name: channel };
+    return channel === DIRECT ? { id: "D0PLAYGROUND", name: "directmessage" } : { id: this.id(channel), name: channel };
+  }
+
+  /** The id of the channel that is called so. */
+  id(name) {
+    const [ofCatalog] = Object.entries(this.company.channel_names).find(([id, it]) => id.startsWith("C") && it === name) ?? [];
+    return ofCatalog ?? `C0${name.toUpperCase().replace(/[^A-Z0-9]/g, "")}`;
+  }
+
+  /** The channel on the page that has this id or name; `undefined` where none has, and it is shown where one looks. */
+  named(channel) {
+    if (channel === "D0PLAYGROUND") return DIRECT;
+    return this.company.channels.find((it) => it === channel || this.id(it) === channel);
+  }
+
+  /** Who alone reads what is in `channel`. */
+  directly(channel) {
+    const person = this.company.people.find((it) => it.slack_user_id.slice(1) === channel.slice(1));
+    return person ? `Directly to ${person.name}` : IN_DIRECT;
   }
 
   /** A `response_url` that leads back here. */
