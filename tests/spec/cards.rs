@@ -601,3 +601,35 @@ async fn a_card_that_waited_for_a_day_is_given_up() {
     }
     assert_eq!(wall.states(), [[1]]);
 }
+
+#[tokio::test]
+async fn nothing_is_shown_in_a_channel_that_another_company_reads() {
+    let (office, wall) = (Office::open().await, Wall::start(Platform::Slack).await);
+    wall.shares("C5");
+    office.process_at(Platform::Slack, wall.address, SHORT);
+    // The control: another channel.
+    let places = ["C5", "C6"].map(|it| channel(Platform::Slack, it));
+    office.shows("request 1", &places, 1).await;
+    office.says_below("request 1", "a", 11).await;
+    let refused = async || office.failures("request 1").await;
+    until("refused", refused, |it| it[0].as_deref() == Some("refused")).await;
+    until("the other", async || wall.states(), |it| *it == [[1], [11]]).await;
+    assert!(wall.messages().iter().all(|it| it.channel == "C6"));
+}
+
+#[tokio::test]
+async fn a_card_in_a_channel_that_another_company_was_let_into_is_not_edited() {
+    let (office, wall) = (Office::open().await, Wall::start(Platform::Slack).await);
+    let places = [channel(Platform::Slack, "C5")];
+    let stop = CancellationToken::new();
+    office.process_until_at(Platform::Slack, wall.address, SHORT, &stop);
+    office.shows("request 1", &places, 1).await;
+    office.is_done().await;
+    office.stops(&stop).await;
+    wall.shares("C5");
+    office.process_at(Platform::Slack, wall.address, SHORT);
+    office.shows("request 1", &places, 2).await;
+    office.is_done().await;
+    assert_eq!(wall.states(), [[1]]);
+    assert_eq!(office.failures("request 1").await, [Some("refused".into())]);
+}

@@ -229,7 +229,7 @@ fn the_slack_app_has_the_scopes_that_the_bot_uses_and_no_other() {
         "slash command" => Some("commands"),
         "app_mention" => Some("app_mentions:read"),
         "message.im" => Some("im:history"),
-        "chat.postMessage" | "chat.postEphemeral" => Some("chat:write"),
+        "chat.postMessage" | "chat.postEphemeral" | "chat.update" => Some("chat:write"),
         "files.getUploadURLExternal" | "files.completeUploadExternal" => Some("files:write"),
         "auth.test" | "app_home_opened" => None,
         "link_shared" => Some("links:read"),

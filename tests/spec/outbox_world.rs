@@ -142,10 +142,10 @@ async fn answer(
         _ => {
             let channel = text(&body["channel"]).unwrap_or_default();
             let call = match path {
-                "auth.test" => path.to_string(),
+                "auth.test" | "conversations.info" => path.to_string(),
                 _ => format!("{path} {channel}"),
             };
-            (said(call, text(&body["thread_ts"])), channel, path != "auth.test")
+            (said(call, text(&body["thread_ts"])), channel, path.starts_with("chat."))
         }
     };
     let number = body.to_string().split_once("numbered").and_then(|(_, after)| {

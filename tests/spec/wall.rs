@@ -68,6 +68,8 @@ struct Hangs {
     nonces: Mutex<Vec<(String, String)>>,
     /// The messages that have a thread below them.
     threads: Mutex<HashSet<String>>,
+    /// The channel that people of another company read.
+    shared: Mutex<Option<String>>,
     heard: Mutex<Vec<Heard>>,
     deciding: Mutex<Deciding>,
 }
@@ -79,6 +81,7 @@ impl Wall {
             messages: Mutex::default(),
             nonces: Mutex::default(),
             threads: Mutex::default(),
+            shared: Mutex::default(),
             heard: Mutex::default(),
             deciding: Mutex::new(Box::new(|_| Fate::Done)),
         });
@@ -109,6 +112,11 @@ impl Wall {
         let mut heard = std::mem::take(&mut *self.hangs.heard.lock().unwrap());
         heard.retain(|it| it.wish != Wish::Ask);
         heard
+    }
+
+    /// Another company is let into the channel.
+    pub fn shares(&self, channel: &str) {
+        *self.hangs.shared.lock().unwrap() = Some(channel.into());
     }
 
     /// Somebody deletes all that stands there.
@@ -152,7 +160,8 @@ async fn answer(
         (_, ["channels", channel, "messages", _, "threads"]) => {
             (Wish::Thread, (*channel).to_string())
         }
-        _ => (Wish::Ask, String::new()),
+        // What is asked about stands in the address.
+        _ => (Wish::Ask, uri.query().unwrap_or_default().replace("channel=", "")),
     };
     let number = body.to_string().split_once("numbered").and_then(|(_, after)| {
         let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
@@ -206,6 +215,10 @@ fn done(hangs: &Hangs, method: &Method, parts: &[&str], heard: &Heard) -> Respon
                 None => return refused(platform, "message_not_found"),
             }
             json!({ "ok": true, "channel": channel, "ts": body["ts"] })
+        }
+        (Platform::Slack, _) if parts[0] == "conversations.info" => {
+            let is_shared = hangs.shared.lock().unwrap().as_ref() == Some(channel);
+            json!({ "ok": true, "channel": { "id": channel, "is_ext_shared": is_shared } })
         }
         (Platform::Slack, _) => json!({ "ok": true, "team_id": "T1", "user_id": "U9" }),
         (_, Wish::Post) => {

@@ -14,6 +14,7 @@ use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackClient
 use tracing::Span;
 use url::Url;
 
+use super::channels::SharedChannels;
 use super::connector::{self, Connector};
 use super::errors;
 use super::pace::Pace;
@@ -48,6 +49,7 @@ pub struct SlackApi {
     /// `None`: only [`SlackApi::respond`] works.
     token: Option<SecretString>,
     pace: Mutex<Pace>,
+    shared: Mutex<SharedChannels>,
 }
 
 /// Who the bot is, as `auth.test` says.
@@ -98,6 +100,9 @@ pub enum SlackError {
     /// Say it elsewhere: to the person directly, or not at all.
     #[error("the bot cannot speak in this channel ({code}); invite it with `/invite @idp`")]
     Channel { code: String },
+    /// The same: what is decided is not told to others.
+    #[error("the channel is shared with another company")]
+    Shared,
     /// Say it in the channel, or not at all.
     #[error("the thread is gone or closed ({code})")]
     Thread { code: String },
@@ -139,7 +144,8 @@ impl SlackApi {
         let api = Api { platform: "Slack", variable: "SLACK_API_URL", hosts: &HOSTS };
         let policy = api.policy(api_url, allowed_hosts)?;
         let connector = Connector { http: Client::new(policy), api_url: api_url.clone() };
-        Ok(SlackApi { client: SlackClient::new(connector), token, pace: Mutex::default() })
+        let (pace, shared) = (Mutex::default(), Mutex::default());
+        Ok(SlackApi { client: SlackClient::new(connector), token, pace, shared })
     }
 
     /// `message`, an object, is posted in `channel`, in the thread `thread_ts` where there is one.
@@ -557,6 +563,11 @@ impl SlackApi {
         SlackError::Limited { wait }
     }
 
+    pub(super) fn shared(&self) -> std::sync::MutexGuard<'_, SharedChannels> {
+        // Whoever panicked while holding it left a list of what Slack said.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
         // Whoever panicked while holding it left two numbers that are still numbers.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
@@ -592,7 +603,7 @@ impl SlackError {
     /// What is done about a post that was answered so.
     fn policy(&self) -> Policy {
         match self {
-            SlackError::Channel { .. } => Policy::Person,
+            SlackError::Channel { .. } | SlackError::Shared => Policy::Person,
             SlackError::Thread { .. } => Policy::Channel,
             SlackError::Gone { .. } => Policy::Gone,
             SlackError::Token { .. } => Policy::Mend,

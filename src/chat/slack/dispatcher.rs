@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::chat::inbox::Delivery;
 use crate::chat::inbox::worker::{Answered, Answers, Worker};
 use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
-use crate::chat::outbox::{Post, Route, Sent, To, Unsent};
+use crate::chat::outbox::{Post, Priority, Route, Sent, To, Unsent};
 use crate::chat::{ANSWER_WITHIN, Rejection};
 use crate::commands::recent::Shown;
 use crate::conversation::{
@@ -434,6 +434,10 @@ impl Posts for Dispatcher {
         let fields = message.as_object_mut().expect("a message is an object");
         let (answer, person) = (answer.as_deref(), person.as_deref().unwrap_or_default());
         let thread = thread.as_deref().filter(|_| route != Route::Channel);
+        let is_among_us = matches!(route, Route::Answer | Route::Person);
+        if post.priority == Priority::Urgent && !is_among_us && self.api.is_shared(channel).await {
+            return Err(SlackError::Shared.into());
+        }
         fields.remove("response_type");
         if route == Route::Answer {
             let seen_by = if *alone { "ephemeral" } else { "in_channel" };
@@ -463,6 +467,9 @@ impl Posts for Dispatcher {
     }
 
     async fn edit(&self, at: &Sent, reply: &Reply) -> Result<(), Unsent> {
+        if self.api.is_shared(&at.channel).await {
+            return Err(SlackError::Shared.into());
+        }
         let mut message = outbound::message(reply).map_err(|error| Unsent::ours(&error))?;
         let fields = message.as_object_mut().expect("a message is an object");
         // Slack looks for links when a message is new.

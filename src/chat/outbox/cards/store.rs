@@ -133,9 +133,8 @@ pub async fn unposted(
     platform: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<Unposted>> {
-    sqlx::query_as(
-        "select card.id, card.key, card.channel, card.person, card.thread, card.reply, card.version, card.posts,
-           card.losses, card.post_key, outbox.message_channel, outbox.message_id, outbox.failure
+    let held: Vec<i64> = sqlx::query_scalar(
+        "select card.id
          from idp.card
          left join idp.outbox
            on outbox.platform = card.platform and outbox.tenant = '' and outbox.key = card.post_key
@@ -148,6 +147,21 @@ pub async fn unposted(
     )
     .bind(platform)
     .bind(limit)
+    .fetch_all(&mut *db)
+    .await?;
+    // Another process may have had one of them posted between the look and the hold: what became of it is read now.
+    sqlx::query_as(
+        "select card.id, card.key, card.channel, card.person, card.thread, card.reply, card.version, card.posts,
+           card.losses, card.post_key, outbox.message_channel, outbox.message_id, outbox.failure
+         from idp.card
+         left join idp.outbox
+           on outbox.platform = card.platform and outbox.tenant = '' and outbox.key = card.post_key
+         where card.id = any($1) and version > done_version and card.message_id is null
+           and card.not_before <= clock_timestamp()
+           and (outbox.id is null or outbox.done_at is not null)
+         order by card.changed_at, card.id",
+    )
+    .bind(&held)
     .fetch_all(db)
     .await
 }
