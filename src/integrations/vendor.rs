@@ -11,9 +11,12 @@ use super::invocation::answer::Whose;
 use super::invocation::template::Text;
 use super::invocation::{self, Means, NotSent, Order};
 use crate::config::SecretReference;
+use crate::conversation::is_hidden;
 
 /// What stands in a path as itself.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What git or a shell reads as more than a letter.
+const BAD: &str = "~^:?*[]\\\"'`$;&|<>(){}!";
 const REF_BYTES_MAX: usize = 250;
 const COMMIT_SHOWN: usize = 7;
 
@@ -197,12 +200,12 @@ pub(super) fn named(
     Ok(name)
 }
 
-/// Whether `text` may be the name of a branch, a tag or a commit: nothing that a program would take for an option, no
-/// control characters, nothing that git itself refuses.
+/// Whether `text` may be the name of a branch, a tag or a commit: nothing that a program would take for an option or a
+/// shell for more than a word, nothing that is not seen, nothing that git itself refuses.
 ///
 /// Source: <https://git-scm.com/docs/git-check-ref-format>
 pub fn is_git_ref(text: &str) -> bool {
-    let is_bad = |it: char| it.is_control() || it.is_whitespace() || "~^:?*[\\\"'`$".contains(it);
+    let is_bad = |it: char| is_hidden(it) || it.is_whitespace() || BAD.contains(it);
     let is_bad_segment =
         |it: &str| it.is_empty() || it.starts_with(['.', '-']) || it.ends_with(".lock");
     text.len() <= REF_BYTES_MAX

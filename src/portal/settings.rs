@@ -110,7 +110,7 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Secrets that `http:` lookups and webhooks sign with, by the name that their files use.
     pub secrets: BTreeMap<String, SecretReference>,
-    /// What actions start things at.
+    /// The vendors that actions start things at.
     pub integrations: Integrations,
     /// Who reports facts, and which.
     pub facts: Sources,
@@ -582,8 +582,11 @@ fn github(node: Node, outer: &mut Fields) -> Option<GitHub> {
             github_app(node, &mut fields)
         }
     };
+    let webhook_secret = fields.take("webhook_secret").and_then(|value| {
+        secret(Entry { key: "webhook_secret".into(), key_at: value.at, value }, &mut fields)
+    });
     fields.refuse_unknown();
-    Some(GitHub { url: url?, access: access? })
+    Some(GitHub { url: url?, access: access?, webhook_secret })
 }
 
 fn github_app(node: Node, outer: &mut Fields) -> Option<Access> {

@@ -18,8 +18,10 @@ use super::vendor::{
 };
 use crate::config::SecretReference;
 
+pub mod protection;
 mod token;
 
+use token::Rights;
 pub use token::Tokens;
 
 /// How long after its start a run may be missing from the listing, with a margin.
@@ -42,6 +44,8 @@ pub struct GitHub {
     /// Without a `/` at its end.
     pub url: String,
     pub access: Access,
+    /// What it signs what it sends us with; see [`protection`].
+    pub webhook_secret: Option<SecretReference>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +203,7 @@ pub(super) async fn pin(
         None if workflow.redeem => Ok(()),
         _ => Err(why),
     })?;
-    let vendor = token::vendor(means, &place.repository).await?.about(order);
+    let vendor = token::vendor(means, &place.repository, Rights::Runs).await?.about(order);
     let commit = commit(&vendor, &place).await?;
     Ok(Map::from_iter([
         ("repository".into(), place.repository.into()),
@@ -238,7 +242,7 @@ pub(super) async fn send(
     let place = workflow.filled(order)?;
     let inputs = workflow.inputs(order)?;
     let pinned = pinned_commit(order)?;
-    let vendor = token::vendor(means, &place.repository).await?.about(order);
+    let vendor = token::vendor(means, &place.repository, Rights::Runs).await?.about(order);
     let found = commit(&vendor, &place).await?;
     if found != pinned {
         return Err(NotSent::refused(moved(&place.reference, pinned, &found)));
@@ -293,7 +297,7 @@ pub(super) async fn find(
 ) -> Result<Option<Sent>, NotSent> {
     let place = workflow.filled(order)?;
     let pinned = pinned_commit(order)?;
-    let vendor = token::vendor(means, &place.repository).await?.about(order);
+    let vendor = token::vendor(means, &place.repository, Rights::Runs).await?.about(order);
     let since = searched_from(order.since);
     let path = place.workflow_path();
     let mut nameless = None;
@@ -350,7 +354,7 @@ pub(super) async fn status(means: &Means<'_>, reference: &str) -> Result<Status,
     let Some(Reference { repository, run: id, commit }) = Reference::read(reference) else {
         return Ok(Status::Gone);
     };
-    let vendor = token::vendor(means, repository).await?;
+    let vendor = token::vendor(means, repository, Rights::Runs).await?;
     let path = format!("/repos/{repository}/actions/runs/{id}");
     let answer = vendor.get(&path).await?;
     if matches!(answer.status, 404 | 410) {

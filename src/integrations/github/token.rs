@@ -31,9 +31,27 @@ const TOKENS_MAX: usize = 1_000;
 const CLAIM: TimeDelta = TimeDelta::minutes(9);
 const CLAIM_SKEW: TimeDelta = TimeDelta::minutes(1);
 
+/// What a token is for: it can no more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Rights {
+    /// Starting, following and cancelling runs.
+    Runs,
+    /// Answering for deployments that wait.
+    Deployments,
+}
+
+impl Rights {
+    fn permissions(self) -> serde_json::Value {
+        match self {
+            Rights::Runs => json!({ "actions": "write", "contents": "read" }),
+            Rights::Deployments => json!({ "deployments": "write" }),
+        }
+    }
+}
+
 /// The tokens of repositories, until shortly before they end.
 #[derive(Default)]
-pub struct Tokens(Mutex<HashMap<String, Token>>);
+pub struct Tokens(Mutex<HashMap<(String, Rights), Token>>);
 
 struct Token {
     token: SecretString,
@@ -47,23 +65,24 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    fn get(&self, repository: &str, now: DateTime<Utc>) -> Option<SecretString> {
+    fn get(&self, of: &(String, Rights), now: DateTime<Utc>) -> Option<SecretString> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = tokens.get(repository).filter(|it| it.until - LEFT_MIN > now)?;
+        let kept = tokens.get(of).filter(|it| it.until - LEFT_MIN > now)?;
         Some(kept.token.clone())
     }
 
-    fn keep(&self, repository: &str, token: Token, now: DateTime<Utc>) {
+    fn keep(&self, of: (String, Rights), token: Token, now: DateTime<Utc>) {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, it| it.until - LEFT_MIN > now);
         if tokens.len() < TOKENS_MAX {
-            tokens.insert(repository.to_string(), token);
+            tokens.insert(of, token);
         }
     }
 
     /// The next call for `repository` asks for a new one.
     pub(in crate::integrations) fn forget(&self, repository: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(repository);
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|(of, _), _| of != repository);
     }
 }
 
@@ -74,19 +93,21 @@ impl Tokens {
 pub(super) async fn vendor<'a>(
     means: &'a Means<'a>,
     repository: &str,
+    rights: Rights,
 ) -> Result<Vendor<'a>, NotSent> {
+    let of = (repository.to_string(), rights);
     let github = means.integrations.github.as_ref().ok_or_else(|| not_set(NAME, "github"))?;
     let token = match &github.access {
         Access::Token(reference) => invocation::secret("token for GitHub", reference)?,
-        Access::App { id, key } => match means.tokens.get(repository, means.now) {
+        Access::App { id, key } => match means.tokens.get(&of, means.now) {
             Some(token) => token,
             None => {
                 let key = invocation::secret("key of the GitHub App", key)?;
                 let claim = claim(*id, &key, means.now)?;
-                let asked = installed(means, github, repository, &claim).await;
+                let asked = installed(means, github, &of, &claim).await;
                 let token = asked.map_err(without_effect)?;
                 let given = token.token.clone();
-                means.tokens.keep(repository, token, means.now);
+                means.tokens.keep(of, token, means.now);
                 given
             }
         },
@@ -104,7 +125,7 @@ fn called<'a>(means: &'a Means<'a>, github: &'a GitHub, token: SecretString) -> 
 async fn installed(
     means: &Means<'_>,
     github: &GitHub,
-    repository: &str,
+    (repository, rights): &(String, Rights),
     claim: &SecretString,
 ) -> Result<Token, NotSent> {
     #[derive(Deserialize)]
@@ -125,10 +146,10 @@ async fn installed(
         return Err(NotSent::refused(why));
     }
     let Installation { id } = vendor.parsed(&answer)?;
-    let name = repository.split_once('/').map_or(repository, |(_, name)| name);
+    let name = repository.split_once('/').map_or(repository.as_str(), |(_, name)| name);
     let wanted = json!({
         "repositories": [name],
-        "permissions": { "actions": "write", "contents": "read" },
+        "permissions": rights.permissions(),
     });
     let path = format!("/app/installations/{id}/access_tokens");
     let Given { token, expires_at } = vendor.parsed(&vendor.post(&path, &wanted).await?)?;
@@ -171,14 +192,15 @@ mod tests {
     #[test]
     fn a_token_is_kept_until_shortly_before_it_ends_and_never_shown() {
         let (tokens, now) = (Tokens::default(), DateTime::UNIX_EPOCH);
+        let of = |repository: &str| (repository.to_string(), Rights::Runs);
         let token = Token { token: SecretString::from("canary"), until: now + TimeDelta::hours(1) };
-        tokens.keep("acme/a", token, now);
-        assert!(tokens.get("acme/a", now + TimeDelta::minutes(54)).is_some());
-        assert!(tokens.get("acme/a", now + TimeDelta::minutes(56)).is_none());
-        assert!(tokens.get("acme/b", now).is_none());
+        tokens.keep(of("acme/a"), token, now);
+        assert!(tokens.get(&of("acme/a"), now + TimeDelta::minutes(54)).is_some());
+        assert!(tokens.get(&of("acme/a"), now + TimeDelta::minutes(56)).is_none());
+        assert!(tokens.get(&of("acme/b"), now).is_none());
         assert!(!format!("{tokens:?}").contains("canary"));
         tokens.forget("acme/a");
-        assert!(tokens.get("acme/a", now).is_none());
+        assert!(tokens.get(&of("acme/a"), now).is_none());
     }
 
     #[test]
