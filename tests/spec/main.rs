@@ -64,6 +64,8 @@ mod hostile_paths;
 mod hostile_slack;
 mod hostile_text;
 mod inbox;
+mod invocation_world;
+mod invocations;
 mod lookups;
 mod malformed_scorecards;
 mod operations;
