@@ -491,11 +491,16 @@ async fn an_answer_that_does_not_end_is_left_in_time_and_nobody_knows() {
 #[tokio::test]
 async fn what_nobody_listens_for_was_not_started() {
     let server = Server::answering(|_| Said::Cut).await;
-    let (mut office, order) = (Office::of(&server), order(1));
-    office.patience = Duration::from_secs(5);
-    // Nobody is there, its name has no address, and its TLS is none.
-    let https = server.url().replace("http://", "https://");
-    for address in ["http://127.0.0.1:1".to_string(), https, "http://localhost:1".into()] {
+    let (office, order) = (Office::of(&server), order(1));
+    // Its TLS ends before it began.
+    let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let https = format!("https://{}", deaf.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = deaf.accept().await {
+            drop(stream);
+        }
+    });
+    for address in ["http://127.0.0.1:1", "http://localhost:1", &https] {
         let webhook = receiver(&format!("invoke: {{webhook: '{address}/x', secret: ops}}"));
         let sent = send(&webhook, &office.means(), &order).await;
         assert!(matches!(sent, Err(NotSent::NotNow { .. })), "{address}: {sent:?}");
