@@ -324,6 +324,7 @@ impl App {
             profiles: self.profiles.get().map(Arc::as_ref),
             aliases: &settings.aliases,
             secrets: &settings.secrets,
+            key: &self.key,
             now: heard.at,
         };
         let answer = flow::look_up(question, &means).await?;

@@ -14,6 +14,7 @@ pub mod flow;
 pub mod link;
 pub mod listing;
 pub mod store;
+pub mod totp;
 
 use crate::catalog::{EntityRef, RelationKind, Snapshot};
 use crate::conversation::{Platform, Speaker};

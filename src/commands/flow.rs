@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::timeout;
 
 use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
 use super::file::{HttpLookup, Lookup, SqlLookup};
 use super::lookups::adoption::{self, View};
-use super::lookups::link::{self, Wish};
+use super::lookups::link::{self, Deed, Wish};
 use super::lookups::score::Owned;
 use super::lookups::standings::Standings;
 use super::lookups::whoami::{self, Rights};
@@ -26,8 +27,10 @@ use super::store;
 use super::unanswered::{Asked, Unanswered};
 use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
+use crate::access::totp::{self, Secret};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::announcements::{self, Announcement, Place};
+use crate::audit;
 use crate::catalog::{self, Entity, EntityRef};
 use crate::config::SecretReference;
 use crate::conversation::{Audience, Platform, Reply, Speaker, Way};
@@ -44,6 +47,7 @@ use crate::scorecards::exemption::{self, Exemption, State};
 use crate::scorecards::{self, Scorecard, ScorecardSet};
 use crate::usage;
 use crate::usage::report::Period;
+use crate::vault::Key;
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -81,6 +85,8 @@ pub struct Means<'a> {
     pub aliases: &'a BTreeMap<String, EntityRef>,
     /// Of `http:` lookups, by the name that command files use.
     pub secrets: &'a BTreeMap<String, SecretReference>,
+    /// What second factors are sealed with.
+    pub key: &'a Key,
     pub now: DateTime<Utc>,
 }
 
@@ -155,6 +161,14 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
                 access::flow::link_by_email(db, means.links, &person.speaker, user, means.now);
             link::made(question, &settled(LINKS, timeout(PATIENCE, made).await)?)
         }
+        Wish::Factor(deed) => {
+            let user = person.user.clone().ok_or_else(code::not_good)?;
+            let done = settle_factor(db, means.key, &user, &deed);
+            match settled(LINKS, timeout(PATIENCE, done).await)? {
+                Some(secret) => link::factor_shown(question, &secret, &user),
+                None => link::factor_settled(question, matches!(deed, Deed::Confirm(_))),
+            }
+        }
         Wish::Overheard(code) => {
             if let Some(code) = code {
                 answered(LINKS, timeout(PATIENCE, access::flow::void(db, &code)).await)?;
@@ -162,6 +176,39 @@ async fn ask_link(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
             Err(code::overheard().into())
         }
     }
+}
+
+/// Does with the second factor of `user` what is wanted; the secret that is to be shown, where it is a new one.
+async fn settle_factor(
+    db: &PgPool,
+    key: &Key,
+    user: &EntityRef,
+    deed: &Deed,
+) -> Result<Option<Secret>> {
+    let mut tx = db.begin().await?;
+    let (done, kind) = match deed {
+        Deed::Get => return shown(tx, key, user).await.map(Some),
+        Deed::Confirm(code) => {
+            (totp::flow::confirm(&mut tx, key, user, code.expose_secret()).await, "totp.enrolled")
+        }
+        Deed::Remove(code) => {
+            (totp::flow::remove(&mut tx, key, user, code.expose_secret()).await, "totp.removed")
+        }
+    };
+    if done.is_ok() {
+        let (subject, actor) = (user.to_string(), user.to_string());
+        let entry = audit::Entry { kind, subject, actor, body: json!({}) };
+        audit::store::append(&mut tx, &entry).await?;
+    }
+    // A wrong code is counted, too.
+    tx.commit().await?;
+    done.map(|()| None)
+}
+
+async fn shown(mut tx: Transaction<'_, Postgres>, key: &Key, user: &EntityRef) -> Result<Secret> {
+    let secret = totp::flow::issue(&mut tx, key, user).await?;
+    tx.commit().await?;
+    Ok(secret)
 }
 
 async fn ask_adoption(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {

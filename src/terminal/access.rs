@@ -5,14 +5,17 @@ use std::process::ExitCode;
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 
 use super::arguments::{self, ReportFormat};
 use super::check::{counted, listed};
 use super::setup::{self, Usage};
+use crate::access;
 use crate::access::code::{MINUTES, Offer};
 use crate::access::flow;
 use crate::access::link::{Link, LinkSet};
 use crate::access::listing::Report;
+use crate::audit;
 use crate::catalog::{self, EntityRef};
 use crate::config::Config;
 use crate::conversation::{Platform, Speaker};
@@ -46,6 +49,13 @@ pub async fn run(
             }
         }
         arguments::Access::Code { user } => super::print(&new_code(&db, &user).await?)?,
+        arguments::Access::ResetTotp { user } => {
+            let user = named(&user)?;
+            if !reset_totp(&db, &user).await? {
+                bail!("`{user}` has no second factor");
+            }
+            super::print(&format!("`{user}` has no second factor any more.\n"))?;
+        }
         arguments::Access::Remove { platform, tenant, user_id } => {
             let Some(platform) = Platform::from_word(&platform) else {
                 return Err(Usage(format!("`{platform}` is neither `slack` nor `discord`")).into());
@@ -103,11 +113,32 @@ fn table(rows: &[Row<'_>]) -> String {
     super::visible(&format!("{lines}{}\n", counted(rows.len(), "link")))
 }
 
-async fn new_code(db: &Db, user: &str) -> anyhow::Result<String> {
-    let user = match EntityRef::parse(user, Some("user"), "default") {
-        Ok(user) if user.kind() == "user" => user,
-        _ => return Err(Usage(format!("`{user}` is no User's reference")).into()),
+async fn reset_totp(db: &Db, user: &EntityRef) -> anyhow::Result<bool> {
+    let mut tx = db.pool.begin().await?;
+    if !access::totp::flow::forget(&mut tx, user).await? {
+        return Ok(false);
+    }
+    let entry = audit::Entry {
+        kind: "totp.removed",
+        subject: user.to_string(),
+        actor: "terminal".into(),
+        body: json!({ "reason": "lost" }),
     };
+    audit::store::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// The User whose reference `text` is.
+fn named(text: &str) -> anyhow::Result<EntityRef> {
+    match EntityRef::parse(text, Some("user"), "default") {
+        Ok(user) if user.kind() == "user" => Ok(user),
+        _ => Err(Usage(format!("`{text}` is no User's reference")).into()),
+    }
+}
+
+async fn new_code(db: &Db, user: &str) -> anyhow::Result<String> {
+    let user = named(user)?;
     let snapshot = catalog::flow::load(&db.pool, &[]).await?;
     if snapshot.find(user.as_str()).is_none() {
         bail!("the catalog has no `{user}`; check the name, or import the User first");

@@ -296,6 +296,12 @@ pub enum Access {
         #[arg(value_name = "USER-REF")]
         user: String,
     },
+    /// Take the second factor of a User away, who has lost it
+    ResetTotp {
+        /// The User: `ada`, `user:default/ada`
+        #[arg(value_name = "USER-REF")]
+        user: String,
+    },
     /// Take the link of an account away
     Remove {
         /// `slack` or `discord`

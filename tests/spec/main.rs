@@ -98,6 +98,7 @@ mod slack_limits;
 mod slack_signature;
 mod slack_socket;
 mod tenants;
+mod totp;
 mod unfurl;
 mod usage;
 mod vault;

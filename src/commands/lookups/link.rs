@@ -3,9 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::{Named, json};
 use crate::access::code::{Code, MINUTES, not_good};
 use crate::access::email::Profiles;
+use crate::access::totp::{self, Secret};
 use crate::catalog::EntityRef;
 use crate::commands::resolve::Question;
 use crate::conversation::{Platform, Way};
@@ -21,8 +24,37 @@ pub enum Wish<'a> {
     Redeem(Code),
     /// The account is whose e-mail address it has.
     Recognise(&'a dyn Profiles),
+    /// A second factor.
+    Factor(Deed),
     /// Others read along: a code that stands here is worth nothing from now on.
     Overheard(Option<Code>),
+}
+
+/// What is wanted with a second factor.
+#[derive(Clone)]
+pub enum Deed {
+    Get,
+    /// With the first code that the program shows.
+    Confirm(SecretString),
+    Remove(SecretString),
+}
+
+impl Deed {
+    /// What `typed` asks for, behind `link`; `None` where it is something else.
+    fn of(typed: &str) -> Option<Deed> {
+        let mut words = typed.split_whitespace();
+        if !words.next()?.eq_ignore_ascii_case("totp") {
+            return None;
+        }
+        let words: Vec<&str> = words.collect();
+        match words.split_first() {
+            None => Some(Deed::Get),
+            Some((first, code)) if first.eq_ignore_ascii_case("remove") => {
+                Some(Deed::Remove(code.concat().into()))
+            }
+            Some(_) => Some(Deed::Confirm(words.concat().into())),
+        }
+    }
 }
 
 impl<'a> Wish<'a> {
@@ -38,6 +70,13 @@ impl<'a> Wish<'a> {
         let typed = question.call.get("code");
         let code = typed.and_then(Code::typed);
         let is_here = question.person.speaker.platform != Platform::Terminal;
+        if let Some(deed) = typed.and_then(Deed::of) {
+            return match question.person.user {
+                _ if way == Way::Message || !is_here => Err(totp::overheard().into()),
+                Some(_) => Ok(Wish::Factor(deed)),
+                None => Ok(Wish::Tell),
+            };
+        }
         match code {
             // A message is answered by a message, which all in the channel read.
             code if way == Way::Message => Ok(Wish::Overheard(code)),
@@ -67,6 +106,17 @@ struct Answer<'a> {
     /// To be typed in another chat, once, within so many minutes.
     code: Option<&'a str>,
     minutes: u64,
+    factor: Option<Factor<'a>>,
+}
+
+/// What became of a second factor.
+#[derive(Debug, Default, Serialize)]
+struct Factor<'a> {
+    /// To be typed into a program, once.
+    secret: Option<&'a str>,
+    /// The same, as a program takes it at once.
+    address: Option<&'a str>,
+    is_confirmed: bool,
 }
 
 /// The answer to who wished for nothing, or for a `code`.
@@ -74,7 +124,30 @@ struct Answer<'a> {
 /// # Errors
 /// A fault when the answer is no JSON.
 pub fn told(question: &Question<'_>, code: Option<&Code>) -> Result<Value> {
-    answer(question, question.person.user.as_ref(), false, code)
+    answer(question, question.person.user.as_ref(), false, code, None)
+}
+
+/// The answer to who has got a second factor, and is to be shown its `secret`.
+///
+/// # Errors
+/// A fault when the answer is no JSON.
+pub fn factor_shown(question: &Question<'_>, secret: &Secret, user: &EntityRef) -> Result<Value> {
+    let (shown, address) = (secret.shown(), secret.address(user));
+    let factor = Factor {
+        secret: Some(shown.expose_secret()),
+        address: Some(address.expose_secret()),
+        is_confirmed: false,
+    };
+    answer(question, Some(user), false, None, Some(factor))
+}
+
+/// The answer to who has a second factor from now on, or has none any more.
+///
+/// # Errors
+/// A fault when the answer is no JSON.
+pub fn factor_settled(question: &Question<'_>, is_confirmed: bool) -> Result<Value> {
+    let factor = Factor { is_confirmed, ..Factor::default() };
+    answer(question, question.person.user.as_ref(), false, None, Some(factor))
 }
 
 /// The answer to who is `user` from now on.
@@ -82,7 +155,7 @@ pub fn told(question: &Question<'_>, code: Option<&Code>) -> Result<Value> {
 /// # Errors
 /// A fault when the answer is no JSON.
 pub fn made(question: &Question<'_>, user: &EntityRef) -> Result<Value> {
-    answer(question, Some(user), true, None)
+    answer(question, Some(user), true, None, None)
 }
 
 fn answer(
@@ -90,6 +163,7 @@ fn answer(
     user: Option<&EntityRef>,
     is_new: bool,
     code: Option<&Code>,
+    factor: Option<Factor<'_>>,
 ) -> Result<Value> {
     let snapshot = question.snapshot;
     let user = user.and_then(|user| snapshot.find(user.as_str()));
@@ -101,5 +175,6 @@ fn answer(
         is_new,
         code: code.map(Code::shown),
         minutes: MINUTES,
+        factor,
     })
 }
