@@ -37,6 +37,7 @@ use crate::digests::DigestSet;
 use crate::digests::flow::Desk;
 use crate::error::{Error, Refusal, Result};
 use crate::integrations::http::Client;
+use crate::on_call::{Rotas, Watch};
 use crate::pictures::Drawing;
 use crate::portal::Settings;
 use crate::postgres::Db;
@@ -59,6 +60,8 @@ pub struct App {
     pub profiles: OnceLock<Arc<dyn Profiles>>,
     /// What teams are told on a schedule.
     pub digests: ArcSwap<DigestSet>,
+    /// Who is on call.
+    pub on_call: ArcSwap<Rotas>,
     /// The platforms on which something can be posted, once they are connected.
     pub connected: ArcSwap<Vec<Platform>>,
     /// `None` while there is no database: lookups answer all the same.
@@ -85,10 +88,15 @@ struct Heard {
     commands: Arc<CommandSet>,
     settings: Arc<Settings>,
     scorecards: Arc<ScorecardSet>,
+    rotas: Arc<Rotas>,
     person: Person,
 }
 
 impl Heard {
+    fn watch(&self) -> Watch<'_> {
+        Watch { rotas: &self.rotas, at: self.at }
+    }
+
     /// `command` takes the name of the one that is meant, be it answered or not.
     fn question<'a>(
         &'a self,
@@ -136,6 +144,7 @@ impl App {
             scorecards: ArcSwap::default(),
             settings: ArcSwap::from_pointee(settings),
             digests: ArcSwap::default(),
+            on_call: ArcSwap::default(),
             connected: ArcSwap::default(),
             links: Arc::default(),
             profiles: OnceLock::new(),
@@ -195,12 +204,13 @@ impl App {
     /// `show` must depend on nothing but the reply: what was shown lately is shown again.
     pub async fn answer_shown(&self, invocation: Invocation, show: fn(&Reply) -> Bytes) -> Shown {
         let heard = self.heard(Way::Command, &invocation.speaker);
-        let recent = self.recent.of(&heard.snapshot, &heard.commands);
+        let recent = self.recent.of(&heard.snapshot, &heard.commands, &heard.rotas);
         let is_live = self.catalog.age_s(heard.at).is_none();
         let (mut key, mut command) = (None, "");
         let answered = isolated(async {
             let question = heard.question(&invocation, &mut command)?;
-            key = Key::of(&question, invocation.speaker.platform).filter(|_| is_live);
+            let kept = Key::of(&question, heard.watch(), invocation.speaker.platform);
+            key = kept.filter(|_| is_live);
             if let Some(shown) = key.as_ref().and_then(|key| recent.find(key)) {
                 self.asked.note(&question, heard.way, heard.at);
                 return Ok(Err(shown));
@@ -299,8 +309,8 @@ impl App {
         let snapshot = self.snapshot();
         let person = Person::of(speaker, &self.links, &snapshot);
         let (commands, settings) = (self.commands.load_full(), self.settings.load_full());
-        let scorecards = self.scorecards.load_full();
-        Heard { way, at, since, snapshot, commands, settings, scorecards, person }
+        let (scorecards, rotas) = (self.scorecards.load_full(), self.on_call.load_full());
+        Heard { way, at, since, snapshot, commands, settings, scorecards, rotas, person }
     }
 
     async fn reply(&self, heard: &Heard, question: &Question<'_>) -> Result<Reply> {
@@ -320,6 +330,7 @@ impl App {
             authority: &settings.access,
             links: &self.links,
             scorecards: &heard.scorecards,
+            rotas: &heard.rotas,
             desk: &desk,
             profiles: self.profiles.get().map(Arc::as_ref),
             aliases: &settings.aliases,

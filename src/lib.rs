@@ -20,6 +20,7 @@
 //! | [`pictures`]     | what answers show besides words, drawn                           |
 //! | [`usage`]        | how idp is used, counted; whether it helps, said                 |
 //! | [`jobs`]         | when work falls due                                              |
+//! | [`on_call`]      | who is on call, from rotas written in YAML                       |
 //! | [`announcements`] | what is said elsewhere than where it was asked                 |
 //! | [`audit`]        | what was decided, such that nobody changes it unnoticed          |
 //! | [`digests`]      | what teams are told on a schedule                                |
@@ -46,6 +47,7 @@ pub mod error;
 pub mod facts;
 pub mod integrations;
 pub mod jobs;
+pub mod on_call;
 pub mod pictures;
 pub mod portal;
 pub mod postgres;

@@ -63,11 +63,13 @@ impl Heard {
             }
             return Some(lines.join("\n")).filter(|lines| !lines.is_empty());
         };
-        let answer = owner::answer(&self.snapshot, entity);
+        let answer = owner::answer(&self.snapshot, entity, self.watch());
         let mut parts = vec![self.line(entity)];
         parts.extend(answer.summary.description.map(described));
         let mut points = Vec::new();
-        if let Some(on_call) = &answer.on_call {
+        if let Some(rota) = &answer.rota {
+            points.push(format!("- On call: {}", said(&rota.text)));
+        } else if let Some(on_call) = &answer.on_call {
             let id = Untrusted::from(&*on_call.id).to_code();
             points.push(format!("- On call: {} {id}", on_call.system));
         }
@@ -85,7 +87,7 @@ impl Heard {
 
     /// What it is, and whose.
     fn line(&self, entity: &Entity) -> String {
-        let answer = owner::answer(&self.snapshot, entity);
+        let answer = owner::answer(&self.snapshot, entity, self.watch());
         let owners: Vec<String> =
             answer.owners.iter().map(|it| format!("**{}**", said(&it.team.label))).collect();
         let whose = match (answer.is_team || answer.is_person, owners.is_empty()) {

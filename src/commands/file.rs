@@ -120,7 +120,8 @@ impl Lookup {
     pub fn is_of_catalog(&self) -> bool {
         match self {
             Lookup::BuiltIn(
-                BuiltIn::History
+                BuiltIn::OnCall
+                | BuiltIn::History
                 | BuiltIn::Facts
                 | BuiltIn::Problems
                 | BuiltIn::Score

@@ -20,7 +20,7 @@ use super::lookups::standings::Standings;
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
     BuiltIn, PAGE_ROWS, alias, dependents, digest, exempt, facts, feedback, find, graph, help,
-    history, offset, owner, path, problems, score, scorecard, show, team_score,
+    history, offset, oncall, owner, path, problems, score, scorecard, show, team_score,
 };
 use super::resolve::Question;
 use super::store;
@@ -41,6 +41,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::facts::Fact;
 use crate::integrations::http::Client;
 use crate::integrations::webhook::signature;
+use crate::on_call::{Rotas, Watch};
 use crate::postgres::{self, is_outage};
 use crate::scorecards::evaluate::{self, Definitions};
 use crate::scorecards::exemption::{self, Exemption, State};
@@ -77,6 +78,7 @@ pub struct Means<'a> {
     pub authority: &'a Authority,
     pub links: &'a Links,
     pub scorecards: &'a ScorecardSet,
+    pub rotas: &'a Rotas,
     /// What digests are made of.
     pub desk: &'a Desk,
     /// Who can ask Slack about an account; `None` while it is not connected.
@@ -90,6 +92,12 @@ pub struct Means<'a> {
     pub now: DateTime<Utc>,
 }
 
+impl Means<'_> {
+    fn watch(&self) -> Watch<'_> {
+        Watch { rotas: self.rotas, at: self.now }
+    }
+}
+
 /// The typed answer to `question`.
 ///
 /// # Errors
@@ -97,8 +105,11 @@ pub struct Means<'a> {
 pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     match &question.call.command.lookup {
         Lookup::BuiltIn(BuiltIn::Help) => help::look_up(question),
-        Lookup::BuiltIn(BuiltIn::Owner) => owner::look_up(question),
-        Lookup::BuiltIn(BuiltIn::Show) => show::look_up(question),
+        Lookup::BuiltIn(BuiltIn::Owner) => owner::look_up(question, means.watch()),
+        Lookup::BuiltIn(BuiltIn::Show) => show::look_up(question, means.watch()),
+        Lookup::BuiltIn(BuiltIn::OnCall) => {
+            oncall::look_up(question, means.watch(), &means.links.now())
+        }
         Lookup::BuiltIn(BuiltIn::Find) => find::find(question),
         Lookup::BuiltIn(BuiltIn::List) => find::list(question),
         Lookup::BuiltIn(BuiltIn::Dependents) => dependents::dependents(question),

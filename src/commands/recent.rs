@@ -11,9 +11,12 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::CommandSet;
+use super::file::Lookup;
+use super::lookups::BuiltIn;
 use super::resolve::Question;
 use crate::catalog::Snapshot;
 use crate::conversation::{Audience, Platform};
+use crate::on_call::{self, Rotas, Watch};
 use crate::pictures::Drawing;
 
 /// All answers that are kept, with what finds them: some thousands.
@@ -30,15 +33,16 @@ pub struct Shown {
     pub drawing: Option<Arc<Drawing>>,
 }
 
-/// The answers to one catalog and one set of commands; those to the one before are forgotten.
+/// The answers to one catalog, one set of commands and one of rotas; those to the one before are forgotten.
 #[derive(Default)]
 pub struct Recent(ArcSwap<Era>);
 
-/// What was said while neither the catalog nor the commands changed.
+/// What was said while neither the catalog nor the commands nor the rotas changed.
 pub struct Era {
     /// Weak, so that a catalog nobody asks any more goes.
     snapshot: Weak<Snapshot>,
     commands: Weak<CommandSet>,
+    rotas: Weak<Rotas>,
     answers: Cache<Key, Shown, Weight>,
 }
 
@@ -64,14 +68,15 @@ impl Weighter<Key, Shown> for Weight {
 
 impl Default for Era {
     fn default() -> Era {
-        Era::new(Weak::new(), Weak::new())
+        Era::new(Weak::new(), Weak::new(), Weak::new())
     }
 }
 
 impl Era {
-    fn new(snapshot: Weak<Snapshot>, commands: Weak<CommandSet>) -> Era {
+    fn new(snapshot: Weak<Snapshot>, commands: Weak<CommandSet>, rotas: Weak<Rotas>) -> Era {
         let count = (BYTES_MAX / ANSWER_BYTES) as usize;
-        Era { snapshot, commands, answers: Cache::with_weighter(count, BYTES_MAX, Weight) }
+        let answers = Cache::with_weighter(count, BYTES_MAX, Weight);
+        Era { snapshot, commands, rotas, answers }
     }
 
     /// `None` when it was not said lately.
@@ -85,24 +90,34 @@ impl Era {
 }
 
 impl Recent {
-    /// The answers to exactly this catalog and these commands.
-    pub fn of(&self, snapshot: &Arc<Snapshot>, commands: &Arc<CommandSet>) -> Arc<Era> {
+    /// The answers to exactly this catalog, these commands and these rotas.
+    pub fn of(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        commands: &Arc<CommandSet>,
+        rotas: &Arc<Rotas>,
+    ) -> Arc<Era> {
         let era = self.0.load();
         // A weak pointer keeps the address from being given to another.
         let is_same = era.snapshot.as_ptr() == Arc::as_ptr(snapshot)
-            && era.commands.as_ptr() == Arc::as_ptr(commands);
+            && era.commands.as_ptr() == Arc::as_ptr(commands)
+            && era.rotas.as_ptr() == Arc::as_ptr(rotas);
         if is_same {
             return Arc::clone(&era);
         }
-        let next = Arc::new(Era::new(Arc::downgrade(snapshot), Arc::downgrade(commands)));
+        let next = Arc::new(Era::new(
+            Arc::downgrade(snapshot),
+            Arc::downgrade(commands),
+            Arc::downgrade(rotas),
+        ));
         self.0.store(next.clone());
         next
     }
 }
 
 impl Key {
-    /// `None` when the answer depends on more than the catalog and the commands: on who asks, on the database.
-    pub fn of(question: &Question<'_>, platform: Platform) -> Option<Key> {
+    /// `None` when the answer depends on more than the catalog, the commands and the rotas: on who asks, on the database.
+    pub fn of(question: &Question<'_>, watch: Watch<'_>, platform: Platform) -> Option<Key> {
         let command = question.call.command;
         if !command.lookup.is_of_catalog() {
             return None;
@@ -112,6 +127,15 @@ impl Key {
         for (name, value) in question.call.arguments() {
             for part in ["\0", name, "\0", value] {
                 words.push_str(part);
+            }
+        }
+        // Until others are on call it is the same answer.
+        if matches!(command.lookup, Lookup::BuiltIn(BuiltIn::Owner | BuiltIn::Show))
+            && let Some(entity) = question.entity("entity")
+        {
+            for level in on_call::now(watch.rotas, question.snapshot, entity, watch.at) {
+                let until = level.until.map(|until| until.timestamp());
+                words.push_str(&format!("\0{until:?}"));
             }
         }
         Some(Key { platform, words, is_of_channel: question.of_channel.is_some() })
@@ -132,21 +156,23 @@ mod tests {
     }
 
     #[test]
-    fn another_catalog_or_other_commands_have_their_own_answers() {
+    fn another_catalog_other_commands_and_other_rotas_have_their_own_answers() {
         let recent = Recent::default();
         let catalog = || Arc::new(Snapshot::build(Vec::new(), &[], 1));
         let commands = || Arc::new(CommandSet::built_in());
-        let (first, set) = (catalog(), commands());
-        recent.of(&first, &set).keep(key("owner"), shown(b"a"));
-        assert_eq!(recent.of(&first, &set).find(&key("owner")), Some(shown(b"a")));
-        assert_eq!(recent.of(&first, &set).find(&key("show")), None);
+        let (first, set, rotas) = (catalog(), commands(), Arc::new(Rotas::default()));
+        recent.of(&first, &set, &rotas).keep(key("owner"), shown(b"a"));
+        assert_eq!(recent.of(&first, &set, &rotas).find(&key("owner")), Some(shown(b"a")));
+        assert_eq!(recent.of(&first, &set, &rotas).find(&key("show")), None);
 
         // The same revision, and perhaps the same place in memory.
         drop(first);
         let second = catalog();
-        assert_eq!(recent.of(&second, &set).find(&key("owner")), None);
-        recent.of(&second, &set).keep(key("owner"), shown(b"b"));
-        assert_eq!(recent.of(&second, &commands()).find(&key("owner")), None);
+        assert_eq!(recent.of(&second, &set, &rotas).find(&key("owner")), None);
+        recent.of(&second, &set, &rotas).keep(key("owner"), shown(b"b"));
+        assert_eq!(recent.of(&second, &commands(), &rotas).find(&key("owner")), None);
+        recent.of(&second, &set, &rotas).keep(key("owner"), shown(b"c"));
+        assert_eq!(recent.of(&second, &set, &Arc::default()).find(&key("owner")), None);
     }
 
     #[test]
@@ -154,7 +180,7 @@ mod tests {
         let recent = Recent::default();
         let catalog = Arc::new(Snapshot::build(Vec::new(), &[], 1));
         let gone = Arc::downgrade(&catalog);
-        recent.of(&catalog, &Arc::new(CommandSet::built_in()));
+        recent.of(&catalog, &Arc::new(CommandSet::built_in()), &Arc::default());
         drop(catalog);
         assert!(gone.upgrade().is_none());
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    COMMANDS_DIR, DIGESTS_DIR, SCORECARDS_DIR, Settings, commands, digests, scorecards, settings,
-    sorted,
+    COMMANDS_DIR, DIGESTS_DIR, ON_CALL_DIR, SCORECARDS_DIR, Settings, commands, digests, rotas,
+    scorecards, settings, sorted,
 };
 use crate::catalog::formats::fields::{self, START};
 use crate::catalog::formats::yaml::{Content, Node, Position};
@@ -15,21 +15,23 @@ use crate::catalog::snapshot::skeleton;
 use crate::catalog::sources::{Source, SourceFile, file};
 use crate::catalog::{EntityRef, Problem, Severity};
 use crate::digests::DigestSet;
+use crate::on_call::Rotas;
 use crate::scorecards::ScorecardSet;
 
 /// What a portal may have in it.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     settings::FILE,
     settings::CATALOG_DIR,
     COMMANDS_DIR,
     SCORECARDS_DIR,
     "actions",
     DIGESTS_DIR,
+    ON_CALL_DIR,
     "policies",
 ];
 
-/// Every problem of the directory `dir`: settings, commands, scorecards, digests, and the descriptors that lie in it;
-/// in the order of files and lines, which are told as seen from `dir`.
+/// Every problem of the directory `dir`: settings, commands, scorecards, digests, rotas, and the descriptors that lie
+/// in it; in the order of files and lines, which are told as seen from `dir`.
 pub fn check(dir: &Path) -> Vec<Problem> {
     if !dir.is_dir() {
         let message = format!("There is no directory `{}`.", dir.display());
@@ -40,6 +42,8 @@ pub fn check(dir: &Path) -> Vec<Problem> {
     problems.extend(commands(dir).1);
     let (digests, of_digests) = digests(dir);
     problems.extend(of_digests);
+    let (rotas, of_rotas) = rotas(dir);
+    problems.extend(of_rotas);
     let settings = match Settings::load(dir) {
         Ok(settings) => {
             let (scorecards, of_scorecards) = scorecards(dir, &settings);
@@ -66,6 +70,7 @@ pub fn check(dir: &Path) -> Vec<Problem> {
         problems.extend(aliases_of_nothing(&settings, &found.entities, dir));
         problems.extend(admins_of_nothing(&settings, &found.entities, dir));
         problems.extend(hearers_of_nothing(&digests, &found.entities));
+        problems.extend(on_call_nowhere(&rotas, &found.entities));
     }
     sorted(problems)
 }
@@ -305,6 +310,25 @@ fn hearers_of_nothing(digests: &DigestSet, entities: &[Incoming]) -> Vec<Problem
             };
             let file = format!("{DIGESTS_DIR}/{}", digest.file);
             problems.push(warning(&file, START, "digest-team", message, &hint));
+        }
+    }
+    problems
+}
+
+/// Whom and what a rota names and the catalog does not have: nobody can reach them, or nothing has them on call.
+fn on_call_nowhere(rotas: &Rotas, entities: &[Incoming]) -> Vec<Problem> {
+    let known: HashSet<&str> = entities.iter().map(|it| it.reference.as_str()).collect();
+    let mut problems = Vec::new();
+    for rota in rotas.iter() {
+        for (named, at) in rota.named.iter().filter(|(it, _)| !known.contains(it.as_str())) {
+            let message =
+                format!("The rota `{}` names `{named}`, which is described nowhere.", rota.name);
+            let hint = match closest_reference(named.as_str(), entities) {
+                Some(known) => format!("Did you mean `{known}`?"),
+                None => "Describe it, or leave it out.".to_string(),
+            };
+            let file = format!("{ON_CALL_DIR}/{}", rota.file);
+            problems.push(warning(&file, *at, "on-call", message, &hint));
         }
     }
     problems

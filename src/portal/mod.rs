@@ -6,6 +6,7 @@
 //! commands/    commands of one's own, or in place of the built-in ones
 //! scorecards/  scorecards of one's own, or in place of the built-in ones
 //! digests/     what teams are told on a schedule
+//! on-call/     who is on call
 //! ```
 
 pub mod check;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::{Problem, Severity};
 use crate::commands::CommandSet;
 use crate::digests::DigestSet;
+use crate::on_call::Rotas;
 use crate::scorecards::{Keys, ScorecardSet};
 
 pub use check::check;
@@ -27,6 +29,8 @@ use watch::Stamp;
 const COMMANDS_DIR: &str = "commands";
 /// Where digest files lie.
 const DIGESTS_DIR: &str = "digests";
+/// Where rota files lie.
+const ON_CALL_DIR: &str = "on-call";
 
 /// Where scorecard files lie.
 pub const SCORECARDS_DIR: &str = "scorecards";
@@ -39,12 +43,13 @@ pub struct Portal {
     pub commands: CommandSet,
     pub scorecards: ScorecardSet,
     pub digests: DigestSet,
+    pub on_call: Rotas,
     /// Of the files as they were read.
     stamp: Stamp,
 }
 
 impl Portal {
-    /// The settings, commands, scorecards and digests of `dir`. Descriptors are not read: one bad document never keeps
+    /// The settings, commands, scorecards, digests and rotas of `dir`. Descriptors are not read: one bad document never keeps
     /// a portal from starting.
     ///
     /// # Errors
@@ -55,6 +60,8 @@ impl Portal {
         let (commands, mut problems) = commands(dir);
         let (digests, of_digests) = digests(dir);
         problems.extend(of_digests);
+        let (on_call, of_rotas) = rotas(dir);
+        problems.extend(of_rotas);
         let settings = match Settings::load(dir) {
             Ok(settings) => settings,
             Err(of_settings) => {
@@ -70,7 +77,15 @@ impl Portal {
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(sorted(problems));
         }
-        Ok(Portal { dir: dir.to_path_buf(), settings, commands, scorecards, digests, stamp })
+        Ok(Portal {
+            dir: dir.to_path_buf(),
+            settings,
+            commands,
+            scorecards,
+            digests,
+            on_call,
+            stamp,
+        })
     }
 }
 
@@ -107,6 +122,12 @@ fn commands(dir: &Path) -> (CommandSet, Vec<Problem>) {
 fn digests(dir: &Path) -> (DigestSet, Vec<Problem>) {
     let (digests, problems) = DigestSet::load(&dir.join(DIGESTS_DIR));
     (digests, within(DIGESTS_DIR, problems))
+}
+
+/// The rotas of the portal `dir`; problems name files as seen from it.
+fn rotas(dir: &Path) -> (Rotas, Vec<Problem>) {
+    let (rotas, problems) = Rotas::load(&dir.join(ON_CALL_DIR));
+    (rotas, within(ON_CALL_DIR, problems))
 }
 
 /// `problems` of files in the directory `inner`, as seen from outside.

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
-use super::{COMMANDS_DIR, DIGESTS_DIR, Portal, SCORECARDS_DIR, settings};
+use super::{COMMANDS_DIR, DIGESTS_DIR, ON_CALL_DIR, Portal, SCORECARDS_DIR, settings};
 use crate::catalog::Problem;
 use crate::catalog::sources::Source;
 
@@ -25,9 +25,9 @@ const PAUSES_PER_LOOK: u32 = 20;
 /// What has changed in the directory.
 #[derive(Debug)]
 pub enum Change {
-    /// Settings, commands, scorecards or digests are others now, and good.
+    /// Settings, commands, scorecards, digests or rotas are others now, and good.
     Portal(Box<Portal>),
-    /// Settings, commands, scorecards or digests are others now, and not good: the old ones hold.
+    /// Settings, commands, scorecards, digests or rotas are others now, and not good: the old ones hold.
     Broken(Vec<Problem>),
     /// Descriptors that the sources of the settings have on this disk are others now.
     Catalog,
@@ -98,9 +98,9 @@ impl Watched {
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// Of the settings, the commands, the scorecards and the digests of the portal `dir`.
+    /// Of the settings, the commands, the scorecards, the digests and the rotas of the portal `dir`.
     pub fn of_portal(dir: &Path) -> Stamp {
-        let names = [settings::FILE, COMMANDS_DIR, SCORECARDS_DIR, DIGESTS_DIR];
+        let names = [settings::FILE, COMMANDS_DIR, SCORECARDS_DIR, DIGESTS_DIR, ON_CALL_DIR];
         Stamp::of(names.map(|name| dir.join(name)))
     }
 

@@ -131,11 +131,12 @@ impl Running {
             }
             (Err(error), None) => return Err(error.context(NoCatalog)),
         };
-        let Portal { commands, settings, scorecards, digests, .. } = &portal;
+        let Portal { commands, settings, scorecards, digests, on_call, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http, key);
         let scorecards = loaded(scorecards.clone());
         app.scorecards.store(scorecards.scorecards.clone());
         app.digests.store(Arc::new(digests.clone()));
+        app.on_call.store(Arc::new(on_call.clone()));
         app.links.set(links(config, app.db.load_full().as_ref().as_ref()).await);
         Ok(Running {
             app: Arc::new(app),
@@ -301,7 +302,7 @@ impl Running {
     async fn apply(&self, change: Change) {
         match change {
             Change::Portal(portal) => {
-                let Portal { settings, commands, scorecards, digests, .. } = *portal;
+                let Portal { settings, commands, scorecards, digests, on_call, .. } = *portal;
                 self.aliases.send_replace(settings.alias_list());
                 self.app.http.allow(settings.allowed_hosts.clone());
                 self.app.settings.store(Arc::new(settings));
@@ -310,6 +311,7 @@ impl Running {
                 self.app.scorecards.store(scorecards.scorecards.clone());
                 self.scorecards.send_replace(scorecards);
                 self.app.digests.store(Arc::new(digests));
+                self.app.on_call.store(Arc::new(on_call));
                 tracing::info!("took up the portal's change");
             }
             Change::Broken(problems) => {

@@ -48,6 +48,7 @@ fn in_a_feature_only_flow_and_store_wait_for_anything() {
             "digests",
             "facts",
             "jobs",
+            "on_call",
             "scorecards",
             "usage",
             "vault",

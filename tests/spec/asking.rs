@@ -13,6 +13,7 @@ use idp::digests::DigestSet;
 use idp::facts;
 use idp::facts::recorded::{self, Recorded};
 use idp::integrations::http::{Client, Policy};
+use idp::on_call::Rotas;
 use idp::portal::{self, Settings};
 use idp::scorecards::ScorecardSet;
 use idp::vault::Key;
@@ -68,6 +69,9 @@ impl Asking {
         let (digests, problems) = DigestSet::load(&acme().join("digests"));
         assert_eq!(problems, []);
         app.digests.store(Arc::new(digests));
+        let (rotas, problems) = Rotas::load(&acme().join("on-call"));
+        assert_eq!(problems, []);
+        app.on_call.store(Arc::new(rotas));
         link(&app, &fresh.pool).await;
         Asking { app, fresh }
     }

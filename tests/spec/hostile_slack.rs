@@ -9,6 +9,7 @@ use idp::access::{Authority, Terms};
 use idp::chat::ANSWER_WITHIN;
 use idp::commands::CommandSet;
 use idp::conversation::is_hidden;
+use idp::on_call::{self, Rota, Rotas};
 use idp::scorecards::{Keys, ScorecardSet, file};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -114,6 +115,7 @@ pub fn questions(number: usize) -> Vec<String> {
     vec![
         format!("owner c{name}"),
         format!("show c{name}"),
+        format!("oncall c{name}"),
         format!("dependents d{name}"),
         format!("dependencies c{name}"),
         format!("path c{name} d{name}"),
@@ -186,7 +188,17 @@ pub async fn victims(texts: &[String]) -> World {
     .await;
     let scorecard = file::read(SCORECARD, "all.yaml", &Keys::new()).unwrap();
     world.app.scorecards.store(Arc::new(ScorecardSet::of(vec![scorecard])));
+    world.app.on_call.store(Arc::new(Rotas::new((0..=texts.len()).map(rota).collect())));
     world
+}
+
+/// The victim's User is on call for what the victim's team owns.
+fn rota(number: usize) -> Rota {
+    let name = name(number);
+    let text = format!(
+        "name: r{number}\nfor: [t{name}]\nzone: UTC\nlevels: [{{schedules: [{{people: [u{name}]}}]}}]\n"
+    );
+    on_call::file::read(&text, "r.yaml").unwrap()
 }
 
 /// One that is about every victim, and asks for something of it.

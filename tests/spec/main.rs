@@ -68,6 +68,7 @@ mod invocation_world;
 mod invocations;
 mod lookups;
 mod malformed_scorecards;
+mod on_call;
 mod operations;
 mod outbox;
 mod outbox_errors;

@@ -230,6 +230,27 @@ fn a_scorecard_that_a_digest_names_and_nobody_hears_of_is_told() {
 }
 
 #[test]
+fn whom_a_rota_names_and_nobody_describes_is_told_at_their_place() {
+    let rota = "name: a\nfor: [payments]\nzone: UTC\nlevels:\n- schedules:\n  - people: [group:paymnts, ada]\n    every: 1d\n    from: 2026-01-05\n";
+    let dir = portal_of(&[
+        ("idp.yaml", "organisation: A\n"),
+        ("catalog/a.yaml", TEAM),
+        ("on-call/a.yaml", rota),
+    ]);
+    let problems = portal::check(dir.path());
+    let told: Vec<_> = problems
+        .iter()
+        .map(|it| (it.file.as_str(), it.rule.as_str(), it.line, it.column, it.hint.as_str()))
+        .collect();
+    let expected = [
+        ("on-call/a.yaml", "on-call", 6, 14, "Did you mean `group:default/payments`?"),
+        ("on-call/a.yaml", "on-call", 6, 29, "Describe it, or leave it out."),
+    ];
+    assert_eq!(told, expected);
+    assert!(problems.iter().all(|it| it.severity == Severity::Warning));
+}
+
+#[test]
 fn what_is_misnamed_and_would_not_be_read_is_told() {
     for (misnamed, meant) in [("idp.yml", "idp.yaml"), ("comands/a.yaml", "commands")] {
         let dir = portal_of(&[(misnamed, ""), ("catalog/a.yaml", TEAM)]);

@@ -63,7 +63,7 @@ async fn a_dashboard_a_repository_and_a_runbook_say_whose_they_are() {
             said.starts_with("Payment API · component, owned by Payments"),
             "{address}: {cards}"
         );
-        assert!(said.contains("Authorises") && said.contains("PACME014"), "{said}");
+        assert!(said.contains("Authorises") && said.contains("On call: "), "{said}");
         assert!(said.contains("Tier 1, production"), "{said}");
     }
 }

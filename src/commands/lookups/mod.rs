@@ -1,6 +1,6 @@
 //! The built-in lookups: each turns a question into the typed answer that its command's template renders.
 //!
-//! All but those that [`Lookup::is_of_catalog`](super::file::Lookup::is_of_catalog) leaves out, which `flow.rs` asks the database for, read the snapshot and nothing else.
+//! All but those that [`Lookup::is_of_catalog`](super::file::Lookup::is_of_catalog) leaves out, which `flow.rs` asks others for, read the snapshot and the rotas and nothing else.
 
 pub mod adoption;
 pub mod alias;
@@ -15,6 +15,7 @@ pub mod graph;
 pub mod help;
 pub mod history;
 pub mod link;
+pub mod oncall;
 pub mod owner;
 pub mod path;
 pub mod problems;
@@ -47,6 +48,7 @@ pub enum BuiltIn {
     Help,
     Owner,
     Show,
+    OnCall,
     Find,
     List,
     Dependents,
@@ -73,6 +75,7 @@ impl BuiltIn {
         BuiltIn::Help,
         BuiltIn::Owner,
         BuiltIn::Show,
+        BuiltIn::OnCall,
         BuiltIn::Find,
         BuiltIn::List,
         BuiltIn::Dependents,
@@ -99,6 +102,7 @@ impl BuiltIn {
             BuiltIn::Help => "help",
             BuiltIn::Owner => "owner",
             BuiltIn::Show => "show",
+            BuiltIn::OnCall => "oncall",
             BuiltIn::Find => "find",
             BuiltIn::List => "list",
             BuiltIn::Dependents => "dependents",
@@ -126,6 +130,7 @@ impl BuiltIn {
         match self {
             BuiltIn::Owner
             | BuiltIn::Show
+            | BuiltIn::OnCall
             | BuiltIn::Dependents
             | BuiltIn::Dependencies
             | BuiltIn::Graph

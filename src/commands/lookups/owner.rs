@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::details::{Channel, Details, Link, OnCall};
+use super::oncall::{self, Duty};
 use super::{Named, Summary, json, required};
 use crate::catalog::snapshot::Target;
 use crate::catalog::{Entity, RelationKind, Snapshot};
 use crate::commands::resolve::Question;
 use crate::error::Result;
+use crate::on_call::Watch;
 
 /// The most people of a team that one answer names.
 const PEOPLE_MAX: usize = 8;
@@ -29,6 +31,8 @@ pub struct Answer<'a> {
     pub owners: Vec<Owner<'a>>,
     /// Its own, or that of its first owner that has one.
     pub channel: Option<Channel<'a>>,
+    /// Who is on call by its rotas; `None` where it has none.
+    pub rota: Option<Duty>,
     /// Its own, or that of its first owner that has one.
     pub on_call: Option<OnCall<'a>>,
     /// Runbooks first, then dashboards, then repositories.
@@ -59,12 +63,12 @@ pub struct Person<'a> {
 
 /// # Errors
 /// No entity was given.
-pub fn look_up(question: &Question<'_>) -> Result<Value> {
+pub fn look_up(question: &Question<'_>, watch: Watch<'_>) -> Result<Value> {
     let entity = required(question, "entity")?;
-    json(answer(question.snapshot, entity))
+    json(answer(question.snapshot, entity, watch))
 }
 
-pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Answer<'a> {
+pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity, watch: Watch<'_>) -> Answer<'a> {
     let details = Details::of(entity);
     let owners = match entity.reference.kind() {
         "group" => vec![Target::Known(entity)],
@@ -89,6 +93,7 @@ pub fn answer<'a>(snapshot: &'a Snapshot, entity: &'a Entity) -> Answer<'a> {
         is_person: entity.reference.kind() == "user",
         owners,
         channel,
+        rota: oncall::duty(snapshot, entity, watch),
         on_call,
         links,
     }

@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::details::{Channel, Details, Link, OnCall};
+use super::oncall::{self, Duty};
 use super::{Named, Summary, json, related, required};
 use crate::catalog::RelationKind;
 use crate::catalog::snapshot::Filter;
 use crate::commands::resolve::Question;
 use crate::error::Result;
+use crate::on_call::Watch;
 
 /// The most entities of one relation that the card names.
 const RELATED_MAX: usize = 10;
@@ -25,6 +27,8 @@ pub struct Answer<'a> {
     pub tags: Vec<Cow<'a, str>>,
     pub email: Option<Cow<'a, str>>,
     pub channel: Option<Channel<'a>>,
+    /// Who is on call by its rotas; `None` where it has none.
+    pub rota: Option<Duty>,
     pub on_call: Option<OnCall<'a>>,
     pub links: Vec<Link<'a>>,
     pub owners: Vec<Named<'a>>,
@@ -72,7 +76,7 @@ const SHOWN: [RelationKind; 12] = [
 
 /// # Errors
 /// No entity was given.
-pub fn look_up(question: &Question<'_>) -> Result<Value> {
+pub fn look_up(question: &Question<'_>, watch: Watch<'_>) -> Result<Value> {
     let snapshot = question.snapshot;
     let entity = required(question, "entity")?;
     let details = Details::of(entity);
@@ -92,6 +96,7 @@ pub fn look_up(question: &Question<'_>) -> Result<Value> {
         tags: details.tags,
         email: details.email,
         channel: details.channel,
+        rota: oncall::duty(snapshot, entity, watch),
         on_call: details.on_call,
         links: details.links,
         owners: related(snapshot, entity, RelationKind::OwnedBy),
