@@ -1,5 +1,6 @@
 //! The doors: someone types a command, someone clicks a button.
 
+pub mod actions;
 pub mod digests;
 pub mod home;
 pub mod shortcut;
@@ -20,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::email::Profiles;
 use crate::access::{Links, Object, Permit, Person, Verb};
+use crate::actions::ActionSet;
 use crate::catalog::snapshot::Unread;
 use crate::catalog::{Catalog, Snapshot};
 use crate::commands::asked::AskedLately;
 use crate::commands::completion::{self, Completions};
+use crate::commands::file::Lookup;
 use crate::commands::flow::{self, Means};
 use crate::commands::parse::{begun, named, parse};
 use crate::commands::recent::{Key, Recent, Shown};
@@ -36,6 +39,7 @@ use crate::conversation::{
 use crate::digests::DigestSet;
 use crate::digests::flow::Desk;
 use crate::error::{Error, Refusal, Result};
+use crate::integrations::github;
 use crate::integrations::http::Client;
 use crate::on_call::{Rotas, Watch};
 use crate::pictures::Drawing;
@@ -60,6 +64,8 @@ pub struct App {
     pub profiles: OnceLock<Arc<dyn Profiles>>,
     /// What teams are told on a schedule.
     pub digests: ArcSwap<DigestSet>,
+    /// What people ask for and others approve.
+    pub actions: ArcSwap<ActionSet>,
     /// Who is on call.
     pub on_call: ArcSwap<Rotas>,
     /// The platforms on which something can be posted, once they are connected.
@@ -73,6 +79,10 @@ pub struct App {
     pub unanswered: Unanswered,
     /// What was asked, and is not written down yet.
     pub asked: AskedLately,
+    /// What this process is called among all of them.
+    pub process: String,
+    /// Of the apps that GitHub is called as.
+    pub tokens: Arc<github::Tokens>,
     /// How often what was asked, as far as it is not written down yet.
     pub usage: Usage,
     recent: Recent,
@@ -88,6 +98,7 @@ struct Heard {
     commands: Arc<CommandSet>,
     settings: Arc<Settings>,
     scorecards: Arc<ScorecardSet>,
+    actions: Arc<ActionSet>,
     rotas: Arc<Rotas>,
     person: Person,
 }
@@ -120,7 +131,7 @@ impl Heard {
         *command = call.as_ref().map_or("", |call| call.command.name.as_str());
         let verb = call.as_ref().map_or(Verb::Read, |call| call.command.lookup.verb());
         let permit = self.permit(verb)?;
-        Ok(form::form(permit, &self.commands, &self.snapshot, &call?))
+        Ok(form::form(permit, &self.commands, &self.actions, &self.snapshot, &call?))
     }
 
     fn permit(&self, verb: Verb) -> std::result::Result<Permit<'_>, Refusal> {
@@ -144,6 +155,7 @@ impl App {
             scorecards: ArcSwap::default(),
             settings: ArcSwap::from_pointee(settings),
             digests: ArcSwap::default(),
+            actions: ArcSwap::default(),
             on_call: ArcSwap::default(),
             connected: ArcSwap::default(),
             links: Arc::default(),
@@ -154,6 +166,8 @@ impl App {
             unanswered: Unanswered::default(),
             asked: AskedLately::default(),
             usage: Usage::default(),
+            process: format!("{:016x}", rand::random::<u64>()),
+            tokens: Arc::default(),
             recent: Recent::default(),
         }
     }
@@ -257,17 +271,18 @@ impl App {
         form
     }
 
-    /// The words that the form of `command` says, filled in with names of fields and their values.
+    /// The words that the form of `command` says, a name with what is settled, filled in with names of fields and
+    /// their values.
     ///
     /// # Errors
     /// A command that is no longer there.
     pub fn filled(&self, command: &str, values: &[(String, String)]) -> Result<String> {
         let commands = self.commands.load();
-        let command = commands.find(command).ok_or_else(|| Refusal::UnknownCommand {
+        let call = begun(&commands, command).map_err(|_| Refusal::UnknownCommand {
             name: command.to_string(),
             closest: Vec::new(),
         })?;
-        Ok(form::words(command, values))
+        Ok(form::words(&call, values))
     }
 
     /// Door three: what fits the field that someone is filling in, best first; at most 25.
@@ -276,8 +291,10 @@ impl App {
     pub fn suggestions(&self, query: &Query) -> Vec<Suggestion> {
         let heard = self.heard(Way::Typing, &query.speaker);
         let command =
-            heard.commands.find(&query.command).map_or("", |command| command.name.as_str());
-        let suggest = |permit| completion::suggest(permit, &heard.commands, &heard.snapshot, query);
+            named(&heard.commands, &query.command).map_or("", |command| command.name.as_str());
+        let suggest = |permit| {
+            completion::suggest(permit, &heard.commands, &heard.actions, &heard.snapshot, query)
+        };
         let suggestions = heard.permit(Verb::Read).map(suggest);
         self.note_shown(&heard, command, suggestions.as_ref().map(|it| !it.is_empty()));
         suggestions.unwrap_or_default()
@@ -310,7 +327,8 @@ impl App {
         let person = Person::of(speaker, &self.links, &snapshot);
         let (commands, settings) = (self.commands.load_full(), self.settings.load_full());
         let (scorecards, rotas) = (self.scorecards.load_full(), self.on_call.load_full());
-        Heard { way, at, since, snapshot, commands, settings, scorecards, rotas, person }
+        let actions = self.actions.load_full();
+        Heard { way, at, since, snapshot, commands, settings, scorecards, actions, rotas, person }
     }
 
     async fn reply(&self, heard: &Heard, question: &Question<'_>) -> Result<Reply> {
@@ -332,10 +350,14 @@ impl App {
             scorecards: &heard.scorecards,
             rotas: &heard.rotas,
             desk: &desk,
+            actions: &heard.actions,
+            integrations: &settings.integrations,
+            tokens: &self.tokens,
+            key: &self.key,
+            catalog: &self.catalog,
             profiles: self.profiles.get().map(Arc::as_ref),
             aliases: &settings.aliases,
             secrets: &settings.secrets,
-            key: &self.key,
             now: heard.at,
         };
         let answer = flow::look_up(question, &means).await?;
@@ -349,7 +371,11 @@ impl App {
     fn said(&self, heard: &Heard, invocation: &Invocation, answered: Result<Reply>) -> Reply {
         let reply = answered.unwrap_or_else(Error::into_reply);
         count(reply.refusal.as_ref().map_or("answer", |refused| outcome(&refused.code)));
-        if let Some(refused) = &reply.refusal {
+        // What asks for something to be done may hold what nobody is to read.
+        let meant = named(&heard.commands, &invocation.text).map(|it| &it.lookup);
+        let is_of_actions =
+            matches!(meant, Some(Lookup::BuiltIn(built_in)) if built_in.is_of_actions());
+        if let Some(refused) = reply.refusal.as_ref().filter(|_| !is_of_actions) {
             self.unanswered.note(invocation, refused, heard.at);
         }
         reply::aged(reply, self.catalog.age_s(heard.at), heard.at)

@@ -144,7 +144,7 @@ pub struct Pointing {
 /// What a command still needs, asked all at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
-    /// The name of the command.
+    /// The name of the command, with what of it is settled: `run restart payment-api`.
     pub command: String,
     /// What it answers, in a few words.
     pub title: String,
@@ -156,6 +156,9 @@ pub struct Form {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
     pub name: String,
+    /// What people read; empty: its name.
+    #[serde(default)]
+    pub label: String,
     pub input: Input,
     pub required: bool,
     /// What is filled in already.
@@ -188,6 +191,13 @@ pub struct Suggestion {
     pub label: String,
     /// What is given to the command.
     pub value: String,
+}
+
+impl Field {
+    /// What people read.
+    pub fn label(&self) -> &str {
+        if self.label.is_empty() { &self.name } else { &self.label }
+    }
 }
 
 impl Suggestion {

@@ -11,6 +11,7 @@
 //! | [`error`]        | refusals, told to the person; faults, told to the log            |
 //! | [`config`]       | every setting of the process, its variable, its default          |
 //! | [`vault`]        | the instance's key, and what is sealed and signed with it        |
+//! | [`crash`]        | where tests end the process                                      |
 //! | [`postgres`]     | the private cluster, connections, migrations                     |
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |
 //! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
@@ -42,6 +43,7 @@ pub mod chat;
 pub mod commands;
 pub mod config;
 pub mod conversation;
+pub mod crash;
 pub mod digests;
 pub mod error;
 pub mod facts;

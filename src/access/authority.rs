@@ -111,10 +111,18 @@ pub enum Verb {
     Speak,
     /// Have a digest sent out of turn.
     Send,
+    /// Ask for an action that only some may ask for.
+    Run,
+    /// Say yes or no to what somebody asks for.
+    Approve,
+    /// Take back what was asked for.
+    Cancel,
+    /// Let nothing be begun any more, or again.
+    Stop,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 9] = [
+    pub const ALL: [Verb; 13] = [
         Verb::Introduce,
         Verb::Read,
         Verb::Request,
@@ -124,6 +132,10 @@ impl Verb {
         Verb::Name,
         Verb::Speak,
         Verb::Send,
+        Verb::Run,
+        Verb::Approve,
+        Verb::Cancel,
+        Verb::Stop,
     ];
 
     /// As policies write it.
@@ -138,6 +150,10 @@ impl Verb {
             Verb::Name => "name",
             Verb::Speak => "speak",
             Verb::Send => "send",
+            Verb::Run => "run",
+            Verb::Approve => "approve",
+            Verb::Cancel => "cancel",
+            Verb::Stop => "stop",
         }
     }
 }

@@ -42,7 +42,11 @@ impl AskedLately {
         let is_thought_of = matches!(way, Way::Command | Way::Message | Way::Filled);
         let lookup = &question.call.command.lookup;
         // What introduces somebody may hold a code, and what was done is not done again by looking at it.
-        let is_deed = matches!(lookup, Lookup::BuiltIn(BuiltIn::Exempt | BuiltIn::Exemptions));
+        let is_deed = match lookup {
+            Lookup::BuiltIn(BuiltIn::Exempt | BuiltIn::Exemptions) => true,
+            Lookup::BuiltIn(built_in) => built_in.is_of_actions(),
+            _ => false,
+        };
         let is_worth_it = lookup.verb() == Verb::Read
             && !is_deed
             && !matches!(lookup, Lookup::BuiltIn(BuiltIn::Help));

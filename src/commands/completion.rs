@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use super::CommandSet;
 use super::file::{Argument, ArgumentKind, Command, Opt};
+use super::form;
 use super::lookups::label;
-use super::parse::quoted;
+use super::parse::{begun, quoted};
 use super::resolve;
 use crate::access::{Permit, Verb};
+use crate::actions::ActionSet;
 use crate::catalog::snapshot::Filter;
 use crate::catalog::{Entity, Snapshot};
 use crate::conversation::{Query, Suggestion};
@@ -58,16 +60,23 @@ pub fn complete(
 pub fn suggest(
     permit: Permit<'_>,
     commands: &CommandSet,
+    actions: &ActionSet,
     snapshot: &Snapshot,
     query: &Query,
 ) -> Vec<Suggestion> {
     permit.assert_for(Verb::Read);
-    let command = commands.find(&query.command);
+    let call = begun(commands, &query.command).ok();
+    let command = call.as_ref().map(|call| call.command);
     // A code is no name of the catalog.
     let Some(command) = command.filter(|it| it.lookup.verb() != Verb::Introduce) else {
         return Vec::new();
     };
-    fitting(commands, snapshot, command, &query.field, query.typed.trim(), SUGGESTIONS_MAX)
+    let typed = query.typed.trim();
+    if let Some(kinds) = call.and_then(|call| form::kinds_of(actions, &call, &query.field)) {
+        let kind = kinds.first().filter(|_| kinds.len() == 1).map(String::as_str);
+        return of_kind(snapshot, kind, typed, SUGGESTIONS_MAX);
+    }
+    fitting(commands, snapshot, command, &query.field, typed, SUGGESTIONS_MAX)
 }
 
 /// All that the `field` of `command` takes, for whoever has the `permit` to ask it; `None` where there is nothing, or too much to choose from at a glance.
@@ -103,6 +112,16 @@ fn fitting(
         (None, Some(option)) => return few(values(snapshot, option), typed, at_most),
         (None, None) => return Vec::new(),
     };
+    of_kind(snapshot, kind, typed, at_most)
+}
+
+/// What of `kind`, or of any where there is none, fits `typed`.
+fn of_kind(
+    snapshot: &Snapshot,
+    kind: Option<&str>,
+    typed: &str,
+    at_most: usize,
+) -> Vec<Suggestion> {
     let filter = Filter { kind: kind.map(str::to_string), ..Filter::default() };
     let found = match typed.is_empty() {
         true => snapshot.list(&filter, 0, at_most).0,

@@ -133,7 +133,12 @@ impl Lookup {
                 | BuiltIn::Adoption
                 | BuiltIn::Feedback
                 | BuiltIn::Alias
-                | BuiltIn::Digest,
+                | BuiltIn::Digest
+                | BuiltIn::Run
+                | BuiltIn::Requests
+                | BuiltIn::Approve
+                | BuiltIn::Deny
+                | BuiltIn::Cancel,
             ) => false,
             Lookup::BuiltIn(_) => true,
             Lookup::Sql(_) | Lookup::Http(_) => false,

@@ -1,7 +1,7 @@
 //! Looking up: from memory at once; history, problems and lookups of one's own from where they are.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::{PgPool, Postgres, Transaction};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
 use super::file::{HttpLookup, Lookup, SqlLookup};
@@ -19,8 +19,8 @@ use super::lookups::score::Owned;
 use super::lookups::standings::Standings;
 use super::lookups::whoami::{self, Rights};
 use super::lookups::{
-    BuiltIn, PAGE_ROWS, alias, dependents, digest, exempt, facts, feedback, find, graph, help,
-    history, offset, oncall, owner, path, problems, score, scorecard, show, team_score,
+    self, BuiltIn, PAGE_ROWS, alias, dependents, digest, exempt, facts, feedback, find, graph,
+    help, history, offset, oncall, owner, path, problems, score, scorecard, show, team_score,
 };
 use super::resolve::Question;
 use super::store;
@@ -29,9 +29,12 @@ use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
 use crate::access::totp::{self, Secret};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
+use crate::actions::flow::{Ask, Ballot, Voted};
+use crate::actions::store::Which;
+use crate::actions::{self, Action, ActionSet, Verdict};
 use crate::announcements::{self, Announcement, Place};
 use crate::audit;
-use crate::catalog::{self, Entity, EntityRef};
+use crate::catalog::{self, Catalog, Entity, EntityRef, Snapshot};
 use crate::config::SecretReference;
 use crate::conversation::{Audience, Platform, Reply, Speaker, Way};
 use crate::digests;
@@ -41,6 +44,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::facts::Fact;
 use crate::integrations::http::Client;
 use crate::integrations::webhook::signature;
+use crate::integrations::{Integrations, github, invocation};
 use crate::on_call::{Rotas, Watch};
 use crate::postgres::{self, is_outage};
 use crate::scorecards::evaluate::{self, Definitions};
@@ -52,6 +56,10 @@ use crate::vault::Key;
 
 /// How long an answer may wait for a database or a service: chat platforms wait three seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what is asked for may take to be fixed: a receiver is asked which commit a branch points at.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
+/// How soon who may decide is looked at again, where it changed a moment ago.
+const STALE_AGAIN_AFTER: Duration = Duration::from_millis(40);
 /// The most rows of a `sql:` lookup.
 const ROWS_MAX: usize = 200;
 /// The most bytes of a service's answer.
@@ -81,14 +89,19 @@ pub struct Means<'a> {
     pub rotas: &'a Rotas,
     /// What digests are made of.
     pub desk: &'a Desk,
+    pub actions: &'a ActionSet,
+    pub integrations: &'a Integrations,
+    pub tokens: &'a github::Tokens,
+    /// The instance's key.
+    pub key: &'a Key,
+    /// The catalog as it is now; a question is answered from one moment of it.
+    pub catalog: &'a Catalog,
     /// Who can ask Slack about an account; `None` while it is not connected.
     pub profiles: Option<&'a dyn Profiles>,
     /// Aliases that the settings have.
     pub aliases: &'a BTreeMap<String, EntityRef>,
     /// Of `http:` lookups, by the name that command files use.
     pub secrets: &'a BTreeMap<String, SecretReference>,
-    /// What second factors are sealed with.
-    pub key: &'a Key,
     pub now: DateTime<Utc>,
 }
 
@@ -129,6 +142,11 @@ pub async fn look_up(question: &Question<'_>, means: &Means<'_>) -> Result<Value
         Lookup::BuiltIn(BuiltIn::Feedback) => say_feedback(question, means).await,
         Lookup::BuiltIn(BuiltIn::Alias) => add_alias(question, means).await,
         Lookup::BuiltIn(BuiltIn::Digest) => ask_digest(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Run) => ask_run(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Requests) => ask_requests(question, means).await,
+        Lookup::BuiltIn(BuiltIn::Approve) => decide(question, means, Verdict::Approve).await,
+        Lookup::BuiltIn(BuiltIn::Deny) => decide(question, means, Verdict::Deny).await,
+        Lookup::BuiltIn(BuiltIn::Cancel) => take_back(question, means).await,
         Lookup::Sql(lookup) => ask_sql(question, lookup, means).await,
         Lookup::Http(lookup) => ask_http(question, lookup, means).await,
     }
@@ -579,6 +597,167 @@ fn may_decide(
     let approvers = exemption::approvers(means.scorecards, &exemption.scorecard);
     let object = Object::Entity { owners: approvers.unwrap_or_default() };
     means.authority.authorize(question.person, means.way, Verb::Excuse, object).map(drop)
+}
+
+/// How answers call what requests are kept in.
+const REQUESTS: &str = "What was asked for";
+
+/// What requests are decided by, as `snapshot` has it.
+fn desk<'a>(
+    question: &Question<'a>,
+    means: &Means<'a>,
+    snapshot: &'a Snapshot,
+) -> std::result::Result<actions::flow::Desk<'a>, Refusal> {
+    let db = means.db.ok_or_else(|| no_database(REQUESTS))?;
+    let _ = question;
+    Ok(actions::flow::Desk {
+        db,
+        key: means.key,
+        actions: means.actions,
+        snapshot,
+        links: means.links,
+        authority: means.authority,
+        connected: &means.desk.connected,
+        means: invocation::Means {
+            http: means.http,
+            now: means.now,
+            integrations: means.integrations,
+            secrets: means.secrets,
+            tokens: means.tokens,
+            patience: ASKED_WITHIN,
+        },
+        rotas: means.rotas,
+        now: means.now,
+    })
+}
+
+async fn ask_run(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let (person, way, snapshot) = (question.person, means.way, question.snapshot);
+    let target = question.entity("target");
+    let Some(action) = lookups::actions::action(question, means.actions)? else {
+        let may = |it: &Action| {
+            actions::flow::may_ask(means.authority, person, way, it, target, snapshot).is_ok()
+        };
+        return lookups::actions::list(question, means.actions, may);
+    };
+    let (typed, break_glass) = lookups::actions::inputs(question)?;
+    let given = lookups::actions::without_secrets(question, action, means.way, &typed)?;
+    let desk = desk(question, means, snapshot)?;
+    let ask = Ask { action, target, typed, person, way, address: question.address, break_glass };
+    let asked = timeout(ASKED_WITHIN, actions::flow::ask(&desk, ask)).await;
+    match settled(REQUESTS, asked) {
+        Ok(asked) => lookups::actions::asked(&asked),
+        // What is filled in need not be typed again.
+        Err(Error::Refusal(Refusal::MissingArgument { missing, .. })) => {
+            let usage = format!("run {}", action.name);
+            Err(Refusal::MissingArgument { usage, missing, given }.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn decide(question: &Question<'_>, means: &Means<'_>, verdict: Verdict) -> Result<Value> {
+    let Some(handle) = question.call.get("request") else {
+        return undecided(question, means, verdict.word()).await;
+    };
+    let note = lookups::actions::note(question, "reason")?;
+    let since = Instant::now();
+    loop {
+        // What people are is looked at now, not when they began to ask.
+        let snapshot = means.catalog.snapshot();
+        let desk = desk(question, means, &snapshot)?;
+        let ballot = Ballot {
+            handle,
+            person: question.person,
+            way: means.way,
+            verdict,
+            confirmed: question.call.get("confirm"),
+            code: question.call.get("code"),
+            note: note.clone(),
+        };
+        let voted = settled(REQUESTS, timeout(PATIENCE, actions::flow::vote(&desk, ballot)).await)?;
+        match voted {
+            Voted::Counted(whole) => return lookups::actions::decided(&whole),
+            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+                sleep(STALE_AGAIN_AFTER).await;
+            }
+            Voted::Stale => return Err(actions::flow::stale()),
+        }
+    }
+}
+
+/// What waits that whoever asks may `verb`.
+async fn undecided(question: &Question<'_>, means: &Means<'_>, verb: &str) -> Result<Value> {
+    let desk = desk(question, means, question.snapshot)?;
+    let which = Which { open: true, ..Which::default() };
+    let asked = timeout(PATIENCE, actions::flow::list(desk.db, &which, 0, REQUESTS_MAX)).await;
+    let (mut found, _) = answered(REQUESTS, asked)?;
+    found.retain(|it| match verb {
+        "cancel" => Some(&it.request.requester) == question.person.user.as_ref(),
+        _ => actions::flow::may_decide(&desk, it, question.person),
+    });
+    lookups::actions::undecided(question, means.actions, &found, verb)
+}
+
+async fn take_back(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let Some(handle) = question.call.get("request") else {
+        return undecided(question, means, "cancel").await;
+    };
+    let reason = lookups::actions::note(question, "reason")?;
+    let desk = desk(question, means, question.snapshot)?;
+    let taken = actions::flow::cancel(&desk, handle, question.person, means.way, reason);
+    lookups::actions::decided(&settled(REQUESTS, timeout(PATIENCE, taken).await)?)
+}
+
+async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    use lookups::actions::View;
+    let (person, way) = (question.person, means.way);
+    let desk = desk(question, means, question.snapshot)?;
+    let which = match View::of(question) {
+        View::Show => {
+            let id = lookups::actions::number(question)?;
+            let shown = timeout(PATIENCE, actions::flow::show(&desk, id, person)).await;
+            let whole = settled(REQUESTS, shown)?;
+            return lookups::actions::told(id, actions::flow::details(&desk, &whole));
+        }
+        View::Ask => {
+            let id = lookups::actions::number(question)?;
+            let by = actions::flow::who(person)?;
+            let text = lookups::actions::note(question, "note")?;
+            let text = text.ok_or_else(|| question.missing("note"))?;
+            let asked = timeout(PATIENCE, actions::flow::inquire(&desk, id, by, &text)).await;
+            settled(REQUESTS, asked)?;
+            let said = format!("Your question stands below the card of request {id}.");
+            return lookups::actions::told(id, said);
+        }
+        View::Ran | View::Lost => {
+            let id = lookups::actions::number(question)?;
+            let it_ran = View::of(question) == View::Ran;
+            let settling = actions::dispatch::flow::settle(&desk, id, person, way, it_ran);
+            let whole = settled(REQUESTS, timeout(PATIENCE, settling).await)?;
+            return lookups::actions::decided(&whole);
+        }
+        View::Stop => {
+            let reason = lookups::actions::all_words(question)?;
+            let reason = reason.ok_or_else(|| question.missing("note"))?;
+            let stopped = timeout(PATIENCE, actions::flow::stop(&desk, person, way, &reason)).await;
+            settled(REQUESTS, stopped)?;
+            return lookups::actions::stopped(true);
+        }
+        View::Resume => {
+            let resumed = timeout(PATIENCE, actions::flow::resume(&desk, person, way)).await;
+            settled(REQUESTS, resumed)?;
+            return lookups::actions::stopped(false);
+        }
+        View::Open => Which { open: true, ..Which::default() },
+        View::Mine => Which { requester: Some(actions::flow::who(person)?), ..Which::default() },
+        View::All => Which::default(),
+    };
+    let (offset, rows) = (lookups::actions::offset(question), PAGE_ROWS as i64);
+    let asked = timeout(PATIENCE, actions::flow::list(desk.db, &which, offset, rows)).await;
+    let (found, total) = answered(REQUESTS, asked)?;
+    let total = usize::try_from(total).unwrap_or_default();
+    lookups::actions::requests(question, means.actions, &found, total)
 }
 
 /// How answers call what deliveries are kept in, and what teams say of their digests.

@@ -1,14 +1,20 @@
 //! A form for what a command still needs.
 
-use super::file::{ArgumentKind, Command, Opt, Presence};
+use super::file::{Argument, ArgumentKind, Lookup, Opt, Presence};
+use super::lookups::BuiltIn;
 use super::parse::Call;
 use super::{CommandSet, completion};
 use crate::access::Permit;
+use crate::actions::input::{self, Kind};
+use crate::actions::{Action, ActionSet};
 use crate::catalog::Snapshot;
 use crate::conversation::{Field, Form, Input, Suggestion};
 
 /// The most fields of one form. A Discord modal has five.
 const FIELDS_MAX: usize = 5;
+
+/// So many characters of what is settled the id of a form holds.
+const SETTLED_CHARACTERS_MAX: usize = 80;
 
 /// The form of `call`'s command for whoever has the `permit`, with what the call has filled in; `None` where there is nothing to ask.
 ///
@@ -17,11 +23,26 @@ const FIELDS_MAX: usize = 5;
 pub fn form(
     permit: Permit<'_>,
     commands: &CommandSet,
+    actions: &ActionSet,
     snapshot: &Snapshot,
     call: &Call<'_>,
 ) -> Option<Form> {
     let command = call.command;
     permit.assert_for(command.lookup.verb());
+    match &command.lookup {
+        Lookup::BuiltIn(BuiltIn::Run) => {
+            if let Some(action) = call.get("action").and_then(|it| actions.find(it)) {
+                return Some(of_action(action, call));
+            }
+        }
+        Lookup::BuiltIn(BuiltIn::Approve | BuiltIn::Deny | BuiltIn::Requests)
+            if call.get("request").is_some()
+                && call.words().chars().count() <= SETTLED_CHARACTERS_MAX =>
+        {
+            return Some(of_decision(call));
+        }
+        _ => {}
+    }
     let input = |name: &str, is_free: bool| {
         if is_free {
             return Input::Text;
@@ -34,6 +55,7 @@ pub fn form(
     };
     let field = |name: &str, is_free: bool, required: bool| Field {
         name: name.to_string(),
+        label: String::new(),
         input: input(name, is_free),
         required,
         value: call.get(name).map(str::to_string),
@@ -51,16 +73,90 @@ pub fn form(
     (!form.fields.is_empty()).then_some(form)
 }
 
-/// The words that say what was filled into the form of `command`: names of fields with their values.
-///
-/// What the command has no field for is left out, and so is what is empty.
-pub fn words(command: &Command, filled: &[(String, String)]) -> String {
-    let mut call = Call::empty(command);
-    for (name, value) in filled {
-        let value = value.trim();
-        if let Some(name) = command.parameter(name).filter(|_| !value.is_empty()) {
-            call = call.with(name, value);
+/// What `action` asks for, and its target where the call names none; what must be given first.
+fn of_action(action: &Action, call: &Call<'_>) -> Form {
+    let given = call.get("inputs").and_then(|it| input::pairs(it).ok()).unwrap_or_default();
+    let mut settled = call.without("inputs");
+    if settled.words().chars().count() > SETTLED_CHARACTERS_MAX {
+        settled = settled.without("target");
+    }
+    let target = (action.target.is_some() && settled.get("target").is_none()).then(|| Field {
+        name: "target".into(),
+        label: String::new(),
+        input: Input::Suggested,
+        required: true,
+        value: call.get("target").map(str::to_string),
+    });
+    let field = |it: &input::Input| {
+        let value = given.iter().find(|(name, _)| *name == it.name).map(|(_, value)| value.clone());
+        Field {
+            name: it.name.clone(),
+            label: it.title.clone(),
+            input: match &it.kind {
+                Kind::Choice(choices) => {
+                    Input::OneOf(choices.iter().map(|it| Suggestion::of(it)).collect())
+                }
+                Kind::Flag => Input::OneOf(["yes", "no"].map(Suggestion::of).into()),
+                Kind::Entity(_) => Input::Suggested,
+                _ => Input::Text,
+            },
+            required: it.required,
+            value: value.or_else(|| it.default.clone()),
         }
+    };
+    let mut fields: Vec<Field> =
+        target.into_iter().chain(action.inputs.iter().map(field)).collect();
+    fields.sort_by_key(|it| !it.required);
+    fields.truncate(FIELDS_MAX);
+    Form { command: settled.words(), title: action.title.clone(), fields }
+}
+
+/// What a decision lacks still.
+fn of_decision(call: &Call<'_>) -> Form {
+    let command = call.command;
+    let lacking = command.arguments.iter().filter(|it| call.get(&it.name).is_none());
+    let field = |argument: &Argument| Field {
+        name: argument.name.clone(),
+        label: match argument.name.as_str() {
+            "confirm" => "Type the name of the target".into(),
+            "code" => "One-time password, where the risk is high".into(),
+            "reason" => "Why".into(),
+            "note" => "What do you want to know?".into(),
+            _ => String::new(),
+        },
+        input: Input::Text,
+        required: argument.name != "code",
+        value: None,
+    };
+    let fields = lacking.map(field).take(FIELDS_MAX).collect();
+    Form { command: call.words(), title: command.summary.clone(), fields }
+}
+
+/// The kinds of what an input of an action takes, where that is something of the catalog.
+pub fn kinds_of<'a>(actions: &'a ActionSet, call: &Call<'_>, field: &str) -> Option<&'a [String]> {
+    let action = actions.find(call.get("action")?)?;
+    match &action.inputs.iter().find(|it| it.name == field)?.kind {
+        Kind::Entity(kinds) => Some(kinds),
+        _ => None,
+    }
+}
+
+/// The words that say what was filled into the form of `call`: names of fields with their values.
+///
+/// What the command has no field for is an input of an action, or left out; what is empty is left out, too.
+pub fn words(call: &Call<'_>, filled: &[(String, String)]) -> String {
+    let command = call.command;
+    let is_run = command.lookup == Lookup::BuiltIn(BuiltIn::Run);
+    let (mut call, mut inputs) = (call.clone(), Vec::new());
+    for (name, value) in filled {
+        match command.parameter(name) {
+            Some(name) if !value.trim().is_empty() => call = call.with(name, value.trim()),
+            None if is_run && !value.is_empty() => inputs.push((name.as_str(), value.as_str())),
+            _ => {}
+        }
+    }
+    if !inputs.is_empty() {
+        call = call.with("inputs", &input::words(inputs));
     }
     call.words()
 }
@@ -78,7 +174,8 @@ mod tests {
         let entities: Vec<_> = services.chain([entity("group:payments", "{}")]).collect();
         let (commands, snapshot) = (CommandSet::built_in(), Snapshot::build(entities, &[], 1));
         let verb = call.command.lookup.verb();
-        permitted(verb, |permit| super::form(permit, &commands, &snapshot, call))
+        let actions = ActionSet::default();
+        permitted(verb, |permit| super::form(permit, &commands, &actions, &snapshot, call))
     }
 
     #[test]
@@ -116,12 +213,13 @@ mod tests {
         let filled = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
-        let path = commands.find("path").unwrap();
+        let words = |command: &str, given: &[(String, String)]| {
+            super::words(&Call::empty(commands.find(command).unwrap()), given)
+        };
         let given = filled(&[("to", "the ledger"), ("from", " checkout "), ("other", "x")]);
-        assert_eq!(words(path, &given), "path checkout \"the ledger\"");
-        let dependents = commands.find("dependents").unwrap();
+        assert_eq!(words("path", &given), "path checkout \"the ledger\"");
         let given = filled(&[("entity", "ledger"), ("tier", "1"), ("team", "")]);
-        assert_eq!(words(dependents, &given), "dependents ledger --tier 1");
+        assert_eq!(words("dependents", &given), "dependents ledger --tier 1");
     }
 
     #[test]

@@ -71,6 +71,13 @@ impl<'a> Call<'a> {
         call
     }
 
+    /// The same call without a value for `name`.
+    pub fn without(&self, name: &str) -> Call<'a> {
+        let mut call = self.clone();
+        call.given.retain(|(given, _)| *given != name);
+        call
+    }
+
     /// All that has a value, in the command's order.
     pub fn arguments(&self) -> impl Iterator<Item = (&'a str, &str)> {
         let names = self.command.arguments.iter().map(|argument| argument.name.as_str());

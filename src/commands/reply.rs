@@ -5,7 +5,7 @@ use handlebars::Context;
 use serde_json::{Map, Value};
 
 use super::file::Lookup;
-use super::lookups::{BuiltIn, digest, feedback};
+use super::lookups::{BuiltIn, actions, digest, feedback};
 use super::parse::Call;
 use super::resolve::Question;
 use crate::conversation::{Reply, Untrusted};
@@ -25,9 +25,15 @@ pub fn say(question: &Question<'_>, data: Value) -> Result<Reply> {
         Some(nothing) if is_nothing(&data) => nothing,
         _ => &command.template,
     };
-    // A digest is written by a renderer of ours; what the template says stands below it.
-    let is_of_digests = command.lookup == Lookup::BuiltIn(BuiltIn::Digest);
-    let ours = digest::words(&data).filter(|_| is_of_digests).map(str::to_string);
+    // Digests and requests are written by renderers of ours; what the template says stands below.
+    let ours = match &command.lookup {
+        Lookup::BuiltIn(BuiltIn::Digest) => digest::words(&data),
+        Lookup::BuiltIn(
+            BuiltIn::Run | BuiltIn::Requests | BuiltIn::Approve | BuiltIn::Deny | BuiltIn::Cancel,
+        ) => actions::words(&data),
+        _ => None,
+    };
+    let ours = ours.map(str::to_string);
     let mut context = Context::from(data);
     // Templates may say what was asked; the answer does not repeat it.
     if let Some(answer) = context.data_mut().as_object_mut() {

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    COMMANDS_DIR, DIGESTS_DIR, ON_CALL_DIR, SCORECARDS_DIR, Settings, commands, digests, rotas,
-    scorecards, settings, sorted,
+    ACTIONS_DIR, COMMANDS_DIR, DIGESTS_DIR, ON_CALL_DIR, SCORECARDS_DIR, Settings, actions,
+    commands, digests, lacking, rotas, scorecards, settings, sorted,
 };
+use crate::actions::ActionSet;
+use crate::actions::rule::Who;
 use crate::catalog::formats::fields::{self, START};
 use crate::catalog::formats::yaml::{Content, Node, Position};
 use crate::catalog::import::reading::{Incoming, News, Reader};
 use crate::catalog::snapshot::skeleton;
 use crate::catalog::sources::{Source, SourceFile, file};
-use crate::catalog::{EntityRef, Problem, Severity};
+use crate::catalog::{EntityRef, Problem, RelationKind, Severity};
 use crate::digests::DigestSet;
 use crate::on_call::Rotas;
 use crate::scorecards::ScorecardSet;
@@ -24,13 +26,13 @@ const NAMES: [&str; 8] = [
     settings::CATALOG_DIR,
     COMMANDS_DIR,
     SCORECARDS_DIR,
-    "actions",
+    ACTIONS_DIR,
     DIGESTS_DIR,
     ON_CALL_DIR,
     "policies",
 ];
 
-/// Every problem of the directory `dir`: settings, commands, scorecards, digests, rotas, and the descriptors that lie
+/// Every problem of the directory `dir`: settings, commands, scorecards, digests, rotas, actions, and the descriptors that lie
 /// in it; in the order of files and lines, which are told as seen from `dir`.
 pub fn check(dir: &Path) -> Vec<Problem> {
     if !dir.is_dir() {
@@ -42,6 +44,8 @@ pub fn check(dir: &Path) -> Vec<Problem> {
     problems.extend(commands(dir).1);
     let (digests, of_digests) = digests(dir);
     problems.extend(of_digests);
+    let (actions, of_actions) = actions(dir);
+    problems.extend(of_actions);
     let (rotas, of_rotas) = rotas(dir);
     problems.extend(of_rotas);
     let settings = match Settings::load(dir) {
@@ -49,6 +53,7 @@ pub fn check(dir: &Path) -> Vec<Problem> {
             let (scorecards, of_scorecards) = scorecards(dir, &settings);
             problems.extend(of_scorecards);
             problems.extend(digests_of_nothing(&digests, &scorecards));
+            problems.extend(lacking(&actions, &settings));
             settings
         }
         Err(of_settings) => {
@@ -70,6 +75,7 @@ pub fn check(dir: &Path) -> Vec<Problem> {
         problems.extend(aliases_of_nothing(&settings, &found.entities, dir));
         problems.extend(admins_of_nothing(&settings, &found.entities, dir));
         problems.extend(hearers_of_nothing(&digests, &found.entities));
+        problems.extend(approvers_of_nothing(&actions, &found.entities));
         problems.extend(on_call_nowhere(&rotas, &found.entities));
     }
     sorted(problems)
@@ -310,6 +316,51 @@ fn hearers_of_nothing(digests: &DigestSet, entities: &[Incoming]) -> Vec<Problem
             };
             let file = format!("{DIGESTS_DIR}/{}", digest.file);
             problems.push(warning(&file, START, "digest-team", message, &hint));
+        }
+    }
+    problems
+}
+
+/// Rules that nobody could ever meet: they ask people whom nothing describes, or more than a Group has.
+fn approvers_of_nothing(actions: &ActionSet, entities: &[Incoming]) -> Vec<Problem> {
+    let known: HashSet<&str> = entities.iter().map(|it| it.reference.as_str()).collect();
+    let mut members: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for entity in entities {
+        for relation in &entity.relations {
+            let (group, user) = match relation.kind {
+                RelationKind::MemberOf => (&relation.target, &entity.reference),
+                RelationKind::HasMember => (&entity.reference, &relation.target),
+                _ => continue,
+            };
+            if known.contains(user.as_str()) {
+                members.entry(group.as_str()).or_default().insert(user.as_str());
+            }
+        }
+    }
+    let mut problems = Vec::new();
+    for action in actions.iter() {
+        let file = format!("{ACTIONS_DIR}/{}", action.file);
+        for factor in &action.rule.factors {
+            let Who::Named(who) = &factor.who else { continue };
+            let people = match (known.contains(who.as_str()), who.kind()) {
+                (false, _) => 0,
+                (true, "user") => 1,
+                (true, _) => members.get(who.as_str()).map_or(0, HashSet::len),
+            };
+            if people >= factor.count {
+                continue;
+            }
+            let message = format!(
+                "Nobody could ever approve `{}`: it asks {} of `{who}`, which has {people}.",
+                action.name, factor.count
+            );
+            let hint = match closest_reference(who.as_str(), entities) {
+                Some(meant) if people == 0 && meant != who.as_str() => {
+                    format!("Did you mean `{meant}`?")
+                }
+                _ => "Describe its members in the catalog, or ask others.".to_string(),
+            };
+            problems.push(fields::problem(&file, START, "approve", message, hint));
         }
     }
     problems

@@ -6,6 +6,7 @@
 //! commands/    commands of one's own, or in place of the built-in ones
 //! scorecards/  scorecards of one's own, or in place of the built-in ones
 //! digests/     what teams are told on a schedule
+//! actions/     what people ask for and others approve
 //! on-call/     who is on call
 //! ```
 
@@ -15,6 +16,8 @@ pub mod watch;
 
 use std::path::{Path, PathBuf};
 
+use crate::actions::{Action, ActionSet, Step};
+use crate::catalog::formats::fields::{self, START};
 use crate::catalog::{Problem, Severity};
 use crate::commands::CommandSet;
 use crate::digests::DigestSet;
@@ -29,6 +32,8 @@ use watch::Stamp;
 const COMMANDS_DIR: &str = "commands";
 /// Where digest files lie.
 const DIGESTS_DIR: &str = "digests";
+/// Where action files lie.
+const ACTIONS_DIR: &str = "actions";
 /// Where rota files lie.
 const ON_CALL_DIR: &str = "on-call";
 
@@ -43,13 +48,15 @@ pub struct Portal {
     pub commands: CommandSet,
     pub scorecards: ScorecardSet,
     pub digests: DigestSet,
+    pub actions: ActionSet,
     pub on_call: Rotas,
     /// Of the files as they were read.
     stamp: Stamp,
 }
 
 impl Portal {
-    /// The settings, commands, scorecards, digests and rotas of `dir`. Descriptors are not read: one bad document never keeps
+    /// The settings, commands, scorecards, digests, rotas and actions of `dir`. Descriptors are not read: one bad document never
+    /// keeps
     /// a portal from starting.
     ///
     /// # Errors
@@ -60,6 +67,8 @@ impl Portal {
         let (commands, mut problems) = commands(dir);
         let (digests, of_digests) = digests(dir);
         problems.extend(of_digests);
+        let (actions, of_actions) = actions(dir);
+        problems.extend(of_actions);
         let (on_call, of_rotas) = rotas(dir);
         problems.extend(of_rotas);
         let settings = match Settings::load(dir) {
@@ -73,19 +82,13 @@ impl Portal {
         // A scorecard reads the facts of the settings: where these are broken, it is told nothing.
         if problems.iter().all(|problem| problem.file != settings::FILE) {
             problems.extend(of_scorecards);
+            problems.extend(lacking(&actions, &settings));
         }
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(sorted(problems));
         }
-        Ok(Portal {
-            dir: dir.to_path_buf(),
-            settings,
-            commands,
-            scorecards,
-            digests,
-            on_call,
-            stamp,
-        })
+        let dir = dir.to_path_buf();
+        Ok(Portal { dir, settings, commands, scorecards, digests, on_call, actions, stamp })
     }
 }
 
@@ -124,10 +127,27 @@ fn digests(dir: &Path) -> (DigestSet, Vec<Problem>) {
     (digests, within(DIGESTS_DIR, problems))
 }
 
+/// The actions of the portal `dir`; problems name files as seen from it.
+fn actions(dir: &Path) -> (ActionSet, Vec<Problem>) {
+    let (actions, problems) = ActionSet::load(&dir.join(ACTIONS_DIR));
+    (actions, within(ACTIONS_DIR, problems))
+}
+
 /// The rotas of the portal `dir`; problems name files as seen from it.
 fn rotas(dir: &Path) -> (Rotas, Vec<Problem>) {
     let (rotas, problems) = Rotas::load(&dir.join(ON_CALL_DIR));
     (rotas, within(ON_CALL_DIR, problems))
+}
+
+/// What the steps of `actions` need and `settings` do not say.
+fn lacking(actions: &ActionSet, settings: &Settings) -> Vec<Problem> {
+    let steps = actions.iter().flat_map(|it| it.steps.iter().map(move |step| (it, step)));
+    let problem = |(action, step): (&Action, &Step)| {
+        let lacking = step.receiver.lacking(&settings.integrations, &settings.secrets)?;
+        let file = format!("{ACTIONS_DIR}/{}", action.file);
+        Some(fields::problem(&file, START, "invoke", lacking.message, lacking.hint))
+    };
+    steps.filter_map(problem).collect()
 }
 
 /// `problems` of files in the directory `inner`, as seen from outside.

@@ -33,6 +33,7 @@
 //! secrets:                       # for `http:` lookups and webhooks, by name; never the secret itself
 //!   deploys: {env: DEPLOYS_SECRET}
 //!   flags: {file: /run/secrets/flags}
+//! public_url: https://idp.acme.example   # where receivers and their jobs reach idp; without it they cannot
 //! integrations:                  # what actions start things at
 //!   github: {url: "https://api.github.com", token: {env: GITHUB_TOKEN}}   # or app: {id: 123, key: {file: /run/secrets/app.pem}}
 //!   gitlab: {url: "https://gitlab.com", token: {env: GITLAB_TOKEN}}
@@ -110,6 +111,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Secrets that `http:` lookups and webhooks sign with, by the name that their files use.
     pub secrets: BTreeMap<String, SecretReference>,
+    /// Where receivers and their jobs reach this idp; `None`: nowhere.
+    pub public_url: Option<String>,
     /// The vendors that actions start things at.
     pub integrations: Integrations,
     /// Who reports facts, and which.
@@ -153,6 +156,7 @@ impl Default for Settings {
             access: Authority::default(),
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
+            public_url: None,
             integrations: Integrations::default(),
             facts: Sources::default(),
             built_in_scorecards: true,
@@ -214,6 +218,7 @@ impl Settings {
         self.discord = discord(&mut fields);
         self.access = Authority::new(access(&mut fields));
         self.secrets = secrets(&mut fields);
+        self.public_url = web_page("public_url", &mut fields);
         self.integrations = integrations(&mut fields);
         self.facts = facts(&mut fields);
         self.built_in_scorecards = built_in_scorecards(&mut fields);
@@ -225,6 +230,16 @@ impl Settings {
     pub fn alias_list(&self) -> Vec<(String, EntityRef)> {
         self.aliases.iter().map(|(alias, target)| (alias.clone(), target.clone())).collect()
     }
+}
+
+fn web_page(key: &'static str, fields: &mut Fields) -> Option<String> {
+    let (address, at) = fields.text(key)?;
+    if url::Url::parse(&address).is_ok_and(|url| is_web_page(&url)) {
+        return Some(address);
+    }
+    let message = format!("`{address}` is not the address of a web page.");
+    fields.problem(at, key, message, "Write it as `https://idp.acme.example`.");
+    None
 }
 
 fn catalog_url(fields: &mut Fields) -> Option<String> {

@@ -13,7 +13,9 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
-use super::{COMMANDS_DIR, DIGESTS_DIR, ON_CALL_DIR, Portal, SCORECARDS_DIR, settings};
+use super::{
+    ACTIONS_DIR, COMMANDS_DIR, DIGESTS_DIR, ON_CALL_DIR, Portal, SCORECARDS_DIR, settings,
+};
 use crate::catalog::Problem;
 use crate::catalog::sources::Source;
 
@@ -100,7 +102,8 @@ pub struct Stamp(u64);
 impl Stamp {
     /// Of the settings, the commands, the scorecards, the digests and the rotas of the portal `dir`.
     pub fn of_portal(dir: &Path) -> Stamp {
-        let names = [settings::FILE, COMMANDS_DIR, SCORECARDS_DIR, DIGESTS_DIR, ON_CALL_DIR];
+        let names =
+            [settings::FILE, COMMANDS_DIR, SCORECARDS_DIR, DIGESTS_DIR, ON_CALL_DIR, ACTIONS_DIR];
         Stamp::of(names.map(|name| dir.join(name)))
     }
 

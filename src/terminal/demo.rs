@@ -34,6 +34,8 @@ pub async fn run(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
     logs::start(Logs::File, &config)?;
     let dir = acme(&config.data_dir)?;
     let running = Running::open(&config, &dir, install, WithoutCatalog::Fail).await?;
+    let playground = Arc::new(playground);
+    running.stand_in(playground.operations(&config.data_dir)?);
     running.import_first().await?;
     running.report_recorded().await?;
     let is_prompt = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
@@ -41,7 +43,7 @@ pub async fn run(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
         running.link(&playground::links(&running.app)).await?;
         running.keep_current();
         print(&greeting(&config, &dir, &playground))?;
-        serve::in_background(&running, listener, Arc::new(playground))?;
+        serve::in_background(&running, listener, playground)?;
         answer_prompt(&running.app, &config.data_dir.join("history")).await?;
     } else {
         answer_lines(&running.app).await?;

@@ -3,8 +3,8 @@
 //! `ask`, `demo` and `serve` run the same [`App`]; they differ in how long.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::check::listed;
 use super::setup;
 use crate::access::{self, link::LinkSet};
+use crate::actions::ActionSet;
 use crate::app::App;
 use crate::audit;
 use crate::catalog::flow::{self, Refresh};
@@ -38,9 +39,9 @@ use crate::config::{Config, DiscordConfig};
 use crate::facts;
 use crate::facts::push::Outcome;
 use crate::facts::recorded::{self, Recorded};
-use crate::portal::Portal;
 use crate::portal::settings::DiscordSettings;
 use crate::portal::watch::{self, Change};
+use crate::portal::{Portal, Settings};
 use crate::postgres::{self, Database, Db};
 use crate::scorecards::flow::Loaded;
 use crate::scorecards::{self, ScorecardSet};
@@ -70,6 +71,9 @@ pub enum WithoutCatalog {
 #[error("the catalog cannot be asked yet")]
 pub struct NoCatalog;
 
+/// Changes what a portal names into what stands in for it.
+type StandIn = Box<dyn Fn(&mut Settings, &mut ActionSet) + Send + Sync>;
+
 /// What runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Running {
@@ -80,6 +84,8 @@ pub struct Running {
     pub tasks: TaskTracker,
     portal: Arc<Portal>,
     database: Database,
+    /// What the demo has in place of what its portal names.
+    stand_in: Arc<OnceLock<StandIn>>,
     aliases: Sender<Vec<(String, EntityRef)>>,
     scorecards: Sender<Loaded>,
 }
@@ -131,11 +137,12 @@ impl Running {
             }
             (Err(error), None) => return Err(error.context(NoCatalog)),
         };
-        let Portal { commands, settings, scorecards, digests, on_call, .. } = &portal;
+        let Portal { commands, settings, scorecards, digests, on_call, actions, .. } = &portal;
         let app = App::new(catalog, commands.clone(), settings.clone(), db, http, key);
         let scorecards = loaded(scorecards.clone());
         app.scorecards.store(scorecards.scorecards.clone());
         app.digests.store(Arc::new(digests.clone()));
+        app.actions.store(Arc::new(actions.clone()));
         app.on_call.store(Arc::new(on_call.clone()));
         app.links.set(links(config, app.db.load_full().as_ref().as_ref()).await);
         Ok(Running {
@@ -145,9 +152,21 @@ impl Running {
             tasks: TaskTracker::new(),
             portal: Arc::new(portal),
             database,
+            stand_in: Arc::default(),
             aliases: Sender::new(aliases),
             scorecards: Sender::new(scorecards),
         })
+    }
+
+    /// From now on what the portal names is as `change` makes it, which may be said once.
+    pub fn stand_in(&self, change: impl Fn(&mut Settings, &mut ActionSet) + Send + Sync + 'static) {
+        let mut settings = Settings::clone(&self.app.settings.load());
+        let mut actions = ActionSet::clone(&self.app.actions.load());
+        change(&mut settings, &mut actions);
+        self.app.http.allow(settings.allowed_hosts.clone());
+        self.app.settings.store(Arc::new(settings));
+        self.app.actions.store(Arc::new(actions));
+        let _ = self.stand_in.set(Box::new(change));
     }
 
     /// Imports the sources that lie on this disk, all of them when the catalog has nothing yet, and
@@ -238,6 +257,8 @@ impl Running {
         self.tasks.spawn(async move { app.keep_recording(stop).await });
         let (app, stop) = (self.app.clone(), self.stop.clone());
         self.tasks.spawn(async move { app.plan_digests(stop).await });
+        let (app, stop) = (self.app.clone(), self.stop.clone());
+        self.tasks.spawn(async move { app.keep_actions(stop).await });
         self.tasks.spawn(health::keep_metrics(self.stop.clone()));
         let (changes, mut changed) = mpsc::channel(1);
         self.tasks.spawn(watch::watch(self.portal.clone(), changes, self.stop.clone()));
@@ -302,7 +323,18 @@ impl Running {
     async fn apply(&self, change: Change) {
         match change {
             Change::Portal(portal) => {
-                let Portal { settings, commands, scorecards, digests, on_call, .. } = *portal;
+                let Portal {
+                    mut settings,
+                    commands,
+                    scorecards,
+                    digests,
+                    on_call,
+                    mut actions,
+                    ..
+                } = *portal;
+                if let Some(stand_in) = self.stand_in.get() {
+                    stand_in(&mut settings, &mut actions);
+                }
                 self.aliases.send_replace(settings.alias_list());
                 self.app.http.allow(settings.allowed_hosts.clone());
                 self.app.settings.store(Arc::new(settings));
@@ -311,6 +343,7 @@ impl Running {
                 self.app.scorecards.store(scorecards.scorecards.clone());
                 self.scorecards.send_replace(scorecards);
                 self.app.digests.store(Arc::new(digests));
+                self.app.actions.store(Arc::new(actions));
                 self.app.on_call.store(Arc::new(on_call));
                 tracing::info!("took up the portal's change");
             }

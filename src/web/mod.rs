@@ -43,6 +43,8 @@ pub fn router(web: Web) -> Router {
         .route("/slack/interactions", post(slack::interaction))
         .route("/discord/interactions", post(discord::interaction))
         .route("/api/v1/facts", post(api::facts::report))
+        .route("/api/v1/callbacks/{token}", post(api::actions::call_back))
+        .route("/api/v1/redeem", post(api::actions::redeem))
         .route("/api/v1/openapi.json", get(api::openapi))
         .route("/livez", get(health::livez))
         .route("/healthz", get(health::livez))

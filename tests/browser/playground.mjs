@@ -242,12 +242,47 @@ assert.equal(await page.getByText("Asked of").count(), 0, "the last state stands
 await pane("discord").getByText("Thread: Restart payment-api").waitFor();
 await picture("12-card");
 
+// A developer asks for a restart, an owner denies it with a reason; asked again, an owner and who is on call approve it,
+// and it is done: on both.
+const as = (name) => page.getByLabel("Person").selectOption({ label: name });
+const fills = async (label, text) => {
+  await form.waitFor();
+  await form.getByLabel(label).first().fill(text);
+  await form.getByRole("button", { name: /Ask|Submit/ }).click();
+  await form.waitFor({ state: "detached" });
+};
+for (const platform of ["slack", "discord"]) {
+  const asks = async (reason) => {
+    await as("Priya Raman");
+    await write(platform, `/idp run restart payment-api reason="${reason}"`);
+    const answer = await says(platform, /Request \d+ waits for approval, 0 of 2/);
+    return Number(/Request (\d+)/.exec(await answer.innerText())[1]);
+  };
+  const card = (id, standing) => says(platform, new RegExp(`Request ${id}: Restart[^]*${standing}`));
+  const denied = await asks(`too many errors on ${platform}`);
+  await as("Zoé Laurent");
+  await (await card(denied, "waits")).getByRole("button", { name: "Deny" }).click();
+  await fills("Why", "The traffic is at its peak");
+  await card(denied, "denied[^]*The traffic is at its peak");
+  const id = await asks(`too many errors again on ${platform}`);
+  assert.notEqual(id, denied);
+  await as("Zoé Laurent");
+  await (await card(id, "waits")).getByRole("button", { name: "Approve" }).click();
+  const half = await card(id, "1 of 2");
+  const [, onCall] = /person on call: @?([^\n]+)/.exec(await half.innerText());
+  await as(onCall.trim());
+  await half.getByRole("button", { name: "Approve" }).click();
+  await card(id, "succeeded");
+  await pane(platform).locator(".message.bot.reply", { hasText: "succeeded" }).last().waitFor();
+}
+await picture("13-approved");
+
 // On a phone nothing is cut off.
 await page.setViewportSize({ width: 390, height: 844 });
 const width = await page.evaluate(() => document.documentElement.scrollWidth);
 assert.ok(width <= 390, `the page is ${width} wide`);
-await picture("13-phone");
+await picture("14-phone");
 
 assert.deepEqual(wrong, []);
 await browser.close();
-console.log(`REL PLAYGROUND 13 pictures, 0 errors on the page`);
+console.log(`REL PLAYGROUND 14 pictures, 0 errors on the page`);

@@ -45,6 +45,7 @@ fn in_a_feature_only_flow_and_store_wait_for_anything() {
             "audit",
             "catalog",
             "commands",
+            "actions",
             "digests",
             "facts",
             "jobs",

@@ -137,6 +137,12 @@ pub fn questions(number: usize) -> Vec<String> {
         format!("digest preview weekly t{name}"),
         format!("digest snooze t{name} 3"),
         format!("digest not-ours c{name} no"),
+        "run".into(),
+        "requests".into(),
+        "requests mine".into(),
+        "approve 1".into(),
+        "deny 1 no".into(),
+        "cancel 1".into(),
         "whoami".into(),
         "link".into(),
         "help".into(),
@@ -228,7 +234,18 @@ async fn no_descriptor_speaks_through_any_command() {
         let is_said = message["blocks"].to_string().contains(HARMLESS);
         // A score names its entity by its name alone. What people ask and say is in a database that is empty here;
         // `usage.rs` has hostile ones.
-        let of_nobody = ["help", "adoption", "score", "scorecard"];
+        // Requests have words of their own, which a chapter of theirs is about.
+        let of_nobody = [
+            "help",
+            "adoption",
+            "score",
+            "scorecard",
+            "run",
+            "requests",
+            "approve",
+            "deny",
+            "cancel",
+        ];
         let is_of_nobody = of_nobody.contains(&question.split(' ').next().unwrap_or_default());
         assert!(is_said || is_of_nobody, "{question} says nothing of the victim: {message}");
         harmless.push((shape(&message), seen(&message)));

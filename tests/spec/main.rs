@@ -9,7 +9,9 @@
 mod access;
 mod access_matrix;
 mod acme;
+mod actions;
 mod adoption;
+mod approval_rules;
 mod architecture;
 mod asking;
 mod audit;

@@ -1,6 +1,7 @@
 //! Forms in Slack: opened by a click, filled in with suggestions, answered where they were opened.
 
 use idp::access::{Authority, Links, Object, Person};
+use idp::actions::ActionSet;
 use idp::catalog::Snapshot;
 use idp::catalog::snapshot::Unread;
 use idp::chat::slack::modal::{self, Origin};
@@ -178,7 +179,10 @@ async fn the_form_of_every_command_is_within_the_limits_and_as_slack_describes()
             let Ok(call) = begun(&commands, &given) else { continue };
             let verb = call.command.lookup.verb();
             let permit = authority.authorize(&person, Way::Form, verb, Object::Catalog).unwrap();
-            let Some(form) = form::form(permit, &commands, &unread, &call) else { continue };
+            let Some(form) = form::form(permit, &commands, &ActionSet::default(), &unread, &call)
+            else {
+                continue;
+            };
             let view = modal::view(&form, &origin).unwrap();
             assert_eq!(modal_over_a_limit(&view), Ok(()), "{view}");
             count += 1;

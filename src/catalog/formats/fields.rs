@@ -159,6 +159,11 @@ impl<'a> Fields<'a> {
         inner.map(|inner| inner.entries).unwrap_or_default()
     }
 
+    /// Whether `key` is there, and nobody took it yet.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
     /// Whether there is a key that is none of `keys`.
     pub fn has_other_than(&self, keys: &[&str]) -> bool {
         self.entries.iter().any(|entry| !keys.contains(&entry.key.as_str()))

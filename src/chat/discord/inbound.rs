@@ -192,9 +192,14 @@ fn clicked(id: &str, body: &Value) -> Option<Wish> {
     Some(Wish::Click { words, replaces: is_page && is_ephemeral })
 }
 
-/// The sub-command that was called.
+/// The sub-command that was called, be it in a group.
 fn called(data: &Value) -> Option<&Value> {
-    data["options"].as_array()?.first().filter(|it| it["type"] == 1)
+    let first = data["options"].as_array()?.first()?;
+    match first["type"].as_u64()? {
+        1 => Some(first),
+        2 => first["options"].as_array()?.first().filter(|it| it["type"] == 1),
+        _ => None,
+    }
 }
 
 fn options(called: &Value) -> impl Iterator<Item = &Value> {

@@ -43,7 +43,7 @@ pub fn modal(form: &Form) -> Bytes {
 }
 
 fn labelled(field: &Field) -> Value {
-    let (label, _) = cut(&field.name, LABEL_CHARACTERS_MAX);
+    let (label, _) = cut(field.label(), LABEL_CHARACTERS_MAX);
     let listed = match &field.input {
         Input::OneOf(choices) => select(choices, field),
         Input::Suggested | Input::Text => None,
@@ -95,7 +95,8 @@ mod tests {
 
     fn field(name: &str, input: Input, value: Option<&str>) -> Field {
         let (name, required) = (name.to_string(), value.is_none());
-        Field { name, input, required, value: value.map(str::to_string) }
+        let label = String::new();
+        Field { name, label, input, required, value: value.map(str::to_string) }
     }
 
     /// The modal of `fields`.

@@ -20,7 +20,13 @@ use crate::commands::file::{Argument, ArgumentKind, Command, Opt, Presence};
 /// The one command, of which all others are sub-commands.
 const NAME: &str = "idp";
 const DESCRIPTION: &str = "Ask the developer portal";
+const MORE_DESCRIPTION: &str = "What is asked for now and then";
 pub const SUB_COMMANDS_MAX: usize = 25;
+/// The group of what is asked for now and then: `/idp more facts`.
+const MORE: &str = "more";
+/// What stands in it: twenty-five are the most beside each other.
+const NOW_AND_THEN: [&str; 8] =
+    ["adoption", "alias", "exempt", "exemptions", "facts", "feedback", "history", "problems"];
 pub const OPTIONS_MAX: usize = 25;
 pub const CHOICES_MAX: usize = 25;
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 100;
@@ -41,19 +47,29 @@ pub struct Registration {
 /// # Errors
 /// None that a command can cause.
 pub fn registration(commands: &CommandSet) -> anyhow::Result<Registration> {
-    let (mut offered, mut left_out) = (Vec::new(), Vec::new());
-    let mut characters = NAME.len() + DESCRIPTION.len();
+    let (mut offered, mut more_of_them, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut characters = NAME.len() + DESCRIPTION.len() + MORE.len() + MORE_DESCRIPTION.len();
     let ask = commands.find(ASK).is_none().then(ask);
     let named = commands.iter().map(|command| (command.name.as_str(), sub_command(command)));
     for (name, sub_command) in ask.map(|it| (ASK, it)).into_iter().chain(named) {
         let written = serde_json::to_value(&sub_command).context("could not write a command")?;
         let more = measure_all(&written);
-        if offered.len() == SUB_COMMANDS_MAX || characters + more > COMMAND_CHARACTERS_MAX {
+        let is_rare = NOW_AND_THEN.contains(&name);
+        let (group, most) = match is_rare {
+            true => (&mut more_of_them, SUB_COMMANDS_MAX),
+            // One place is the group's.
+            false => (&mut offered, SUB_COMMANDS_MAX - 1),
+        };
+        if group.len() == most || characters + more > COMMAND_CHARACTERS_MAX {
             left_out.push(name.to_string());
             continue;
         }
         characters += more;
-        offered.push(sub_command);
+        group.push(sub_command);
+    }
+    if !more_of_them.is_empty() {
+        let group = option(CommandOptionType::SubCommandGroup, MORE, MORE_DESCRIPTION, false);
+        offered.push(more_of_them.into_iter().fold(group, CreateCommandOption::add_sub_option));
     }
     let command = CreateCommand::new(NAME).description(DESCRIPTION).set_options(offered);
     let shortcut = CreateCommand::new(SHORTCUT).kind(CommandType::Message);
@@ -222,7 +238,11 @@ mod tests {
         let Registration { commands, left_out } = built_in();
         assert_eq!((commands.as_array().unwrap().len(), left_out), (2, Vec::new()));
         let offered = commands[0]["options"].as_array().unwrap();
-        assert_eq!(offered.len(), CommandSet::built_in().iter().count() + 1);
+        let now_and_then = offered.iter().find(|it| it["name"] == MORE).unwrap();
+        let now_and_then = now_and_then["options"].as_array().unwrap();
+        // The group is one more, and the question in one's own words.
+        let all = offered.len() - 1 + now_and_then.len();
+        assert_eq!(all, CommandSet::built_in().iter().count() + 1);
         let find = |name: &str| offered.iter().find(|it| it["name"] == name).unwrap();
         let path = &find("path")["options"];
         assert_eq!((&path[0]["name"], &path[0]["required"]), (&json!("from"), &json!(true)));
@@ -252,7 +272,9 @@ mod tests {
         assert!(
             offered.len() <= SUB_COMMANDS_MAX && measure_all(&written) <= COMMAND_CHARACTERS_MAX
         );
-        assert_eq!(offered.len() + left_out.len(), commands.iter().count() + 1);
+        let group = offered.iter().find(|it| it["name"] == MORE).unwrap();
+        let inside = group["options"].as_array().unwrap().len();
+        assert_eq!(offered.len() - 1 + inside + left_out.len(), commands.iter().count() + 1);
         let is_within = |it: &Value| measure(it["description"].as_str().unwrap()) <= 100;
         assert!(offered.iter().all(is_within));
     }

@@ -85,7 +85,7 @@ fn input(field: &Field) -> Value {
     json!({
         "type": "input",
         "block_id": field.name,
-        "label": plain_text(&field.name, LABEL_CHARACTERS_MAX),
+        "label": plain_text(field.label(), LABEL_CHARACTERS_MAX),
         "optional": !field.required,
         "element": element(field),
     })
@@ -164,7 +164,13 @@ mod tests {
     }
 
     fn field(input: Input, value: Option<&str>) -> Field {
-        Field { name: "from".into(), input, required: true, value: value.map(str::to_string) }
+        Field {
+            name: "from".into(),
+            label: String::new(),
+            input,
+            required: true,
+            value: value.map(str::to_string),
+        }
     }
 
     fn element_of(input: Input, value: Option<&str>) -> Value {

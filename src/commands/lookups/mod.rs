@@ -2,6 +2,7 @@
 //!
 //! All but those that [`Lookup::is_of_catalog`](super::file::Lookup::is_of_catalog) leaves out, which `flow.rs` asks others for, read the snapshot and the rotas and nothing else.
 
+pub mod actions;
 pub mod adoption;
 pub mod alias;
 pub mod dependents;
@@ -68,6 +69,11 @@ pub enum BuiltIn {
     Feedback,
     Alias,
     Digest,
+    Run,
+    Requests,
+    Approve,
+    Deny,
+    Cancel,
 }
 
 impl BuiltIn {
@@ -95,6 +101,11 @@ impl BuiltIn {
         BuiltIn::Feedback,
         BuiltIn::Alias,
         BuiltIn::Digest,
+        BuiltIn::Run,
+        BuiltIn::Requests,
+        BuiltIn::Approve,
+        BuiltIn::Deny,
+        BuiltIn::Cancel,
     ];
 
     pub fn word(self) -> &'static str {
@@ -122,7 +133,18 @@ impl BuiltIn {
             BuiltIn::Feedback => "feedback",
             BuiltIn::Alias => "alias",
             BuiltIn::Digest => "digest",
+            BuiltIn::Run => "run",
+            BuiltIn::Requests => "requests",
+            BuiltIn::Approve => "approve",
+            BuiltIn::Deny => "deny",
+            BuiltIn::Cancel => "cancel",
         }
+    }
+
+    /// Whether it asks for something to be done, or decides on it: its words may hold what nobody is to read again.
+    pub fn is_of_actions(self) -> bool {
+        use BuiltIn::{Approve, Cancel, Deny, Requests, Run};
+        matches!(self, Run | Requests | Approve | Deny | Cancel)
     }
 
     /// The arguments without which it cannot be asked.
@@ -150,7 +172,12 @@ impl BuiltIn {
             | BuiltIn::Whoami
             | BuiltIn::Link
             | BuiltIn::Adoption
-            | BuiltIn::Digest => &[],
+            | BuiltIn::Digest
+            | BuiltIn::Run
+            | BuiltIn::Requests
+            | BuiltIn::Approve
+            | BuiltIn::Deny
+            | BuiltIn::Cancel => &[],
         }
     }
 }

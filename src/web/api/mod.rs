@@ -1,5 +1,6 @@
 //! The HTTP API for programs, under `/api/v1`: what they send is JSON, and so is every answer.
 
+pub mod actions;
 pub mod facts;
 
 use axum::http::{HeaderValue, StatusCode, header};

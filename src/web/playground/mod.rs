@@ -8,9 +8,10 @@
 //! that the bot can call. Who has the token in the address may do what Slack and Discord may, to this process alone.
 
 mod company;
+mod operations;
 mod platforms;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -65,6 +66,8 @@ pub struct Playground {
     files: Mutex<VecDeque<File>>,
     /// What the bot has Slack post later.
     scheduled: Mutex<Vec<Scheduled>>,
+    /// What Acme's operations have done, by key.
+    keys: Mutex<HashSet<String>>,
     /// The messages of the bot's in Discord below which there is a thread, the latest last.
     threads: Mutex<VecDeque<String>>,
     /// What the bot called: `{"platform", "method", "path", "body"}`.
@@ -96,6 +99,7 @@ impl Playground {
             discord: SigningKey::from_bytes(&rand::random()),
             files: Mutex::default(),
             scheduled: Mutex::default(),
+            keys: Mutex::default(),
             threads: Mutex::default(),
             calls: broadcast::Sender::new(CALLS_AHEAD),
         })
@@ -140,6 +144,7 @@ impl Playground {
             .route("/slack/api/{method}", get(platforms::slack_asked).post(platforms::slack_api))
             .route("/slack/upload/{id}", post(platforms::slack_upload))
             .route("/slack/respond/{id}", post(platforms::slack_respond))
+            .route("/operations/{action}", post(operations::take))
             .route("/discord/interactions", post(platforms::discord))
             .route("/discord/api/{*path}", any(platforms::discord_api))
             .layer(from_fn(for_this_page_alone))

@@ -1,0 +1,795 @@
+//! Claiming what was approved, sending it, following it to its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use sqlx::PgPool;
+use subtle::ConstantTimeEq;
+use tokio::time::{sleep, timeout};
+
+use super::store::{self, Claimed, Found, StepRow};
+use super::{
+    Approach, LEASE, LOOK_AFTER_MAX, Next, PATIENCE, SEND_WITHIN, Stage, Turn, after, approach,
+    looked, sent, turn,
+};
+use crate::access::{Authority, Links, Person};
+use crate::actions::flow::{Desk, SECRETS, account_of, card_key, note};
+use crate::actions::rule::Meant;
+use crate::actions::store as requests;
+use crate::actions::{Action, ActionSet, Progress, Request, Risk, Verdict, Whole, freeze, say};
+use crate::announcements;
+use crate::catalog::{EntityRef, Snapshot};
+use crate::config::SecretReference;
+use crate::conversation::Platform;
+use crate::crash;
+use crate::integrations::http::Client;
+use crate::integrations::invocation::{self, Class, Means, NotSent, Order, Outcome, Sent, Status};
+use crate::integrations::{Integrations, github};
+use crate::on_call::Rotas;
+use crate::vault::Key;
+
+/// How many things one process does at a time.
+const AT_ONCE: i64 = 32;
+/// How long what waits for its lane, or for the end of an emergency stop, waits before it is looked at again.
+const TURN_AFTER: Duration = Duration::from_secs(2);
+/// How long a freeze is slept over at most: the action's file may change meanwhile.
+const FREEZE_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// All that doing something takes, as it is at one moment.
+pub struct Office {
+    pub db: PgPool,
+    /// The name of this process among all of them.
+    pub owner: String,
+    pub key: Key,
+    pub actions: Arc<ActionSet>,
+    pub snapshot: Arc<Snapshot>,
+    pub links: Arc<Links>,
+    pub authority: Authority,
+    pub connected: Vec<Platform>,
+    pub rotas: Arc<Rotas>,
+    pub http: Client,
+    pub integrations: Integrations,
+    pub secrets: BTreeMap<String, SecretReference>,
+    pub tokens: Arc<github::Tokens>,
+    /// Where receivers reach this idp; `None`: nowhere.
+    pub public_url: Option<String>,
+    pub now: DateTime<Utc>,
+}
+
+impl Office {
+    pub fn desk(&self) -> Desk<'_> {
+        Desk {
+            db: &self.db,
+            key: &self.key,
+            actions: &self.actions,
+            snapshot: &self.snapshot,
+            links: &self.links,
+            authority: &self.authority,
+            connected: &self.connected,
+            means: self.means(),
+            rotas: &self.rotas,
+            now: self.now,
+        }
+    }
+
+    fn means(&self) -> Means<'_> {
+        Means {
+            http: &self.http,
+            now: self.now,
+            integrations: &self.integrations,
+            secrets: &self.secrets,
+            tokens: &self.tokens,
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// What this process is to do now.
+///
+/// # Errors
+/// The database.
+pub async fn claim(db: &PgPool, owner: &str) -> anyhow::Result<Vec<Claimed>> {
+    let claimed = store::claim(db, owner, LEASE.as_secs_f64(), AT_ONCE).await;
+    claimed.context("could not look for what is to be done")
+}
+
+/// Does what `claimed` says as far as it goes now, and lets go of it. The lease is renewed meanwhile; where it is lost,
+/// whoever has it goes on.
+///
+/// # Errors
+/// The database's: its lease ends, and it is taken up again.
+pub async fn advance(office: &Office, claimed: &Claimed) -> anyhow::Result<()> {
+    let beat = async {
+        loop {
+            sleep(LEASE / 3).await;
+            let renewed =
+                store::renew(&office.db, claimed.request, &office.owner, LEASE.as_secs_f64());
+            if !matches!(renewed.await, Ok(true)) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = go_on(office, claimed) => done,
+        () = beat => bail!("the lease on request {} was lost", claimed.request),
+    }
+}
+
+async fn go_on(office: &Office, claimed: &Claimed) -> anyhow::Result<()> {
+    let id = claimed.request;
+    let mut connection = office.db.acquire().await?;
+    let whole = requests::whole(&mut connection, id).await?.context("a request is gone")?;
+    drop(connection);
+    let action = office.actions.find(&whole.request.action);
+    let same = action.filter(|it| it.revision == whole.request.revision);
+    if claimed.state == Progress::Ready {
+        let Some(action) = same else {
+            return end(
+                office,
+                &whole.request,
+                Progress::Void,
+                Some("the action was changed since"),
+            )
+            .await;
+        };
+        if !begun(office, claimed, &whole, action).await? {
+            return Ok(());
+        }
+    }
+    // What runs was sent as its file said then; without it nothing is known of where.
+    let Some(action) = same else {
+        let why = "the action's file was changed while it ran: look at the receiver";
+        return ask_a_person(office, &whole.request, why).await;
+    };
+    steps(office, claimed, &whole.request, action).await
+}
+
+/// Whether it is begun now; otherwise it was let go of, or has ended.
+async fn begun(
+    office: &Office,
+    claimed: &Claimed,
+    whole: &Whole,
+    action: &Action,
+) -> anyhow::Result<bool> {
+    let (id, request) = (claimed.request, &whole.request);
+    if claimed.is_late {
+        let why = "it could not begin in time: ask again";
+        end(office, request, Progress::Void, Some(why)).await?;
+        return Ok(false);
+    }
+    let is_frozen =
+        freeze::holding(&action.freezes, office.now).filter(|_| request.break_glass.is_none());
+    if let Some((freeze, until)) = is_frozen {
+        let left = (until - office.now).to_std().unwrap_or_default().min(FREEZE_AFTER_MAX);
+        let why = format!("frozen: {}", freeze.why);
+        wait(office, id, left, Some(&why)).await?;
+        return Ok(false);
+    }
+    if request.risk == Risk::High
+        && request.break_glass.is_none()
+        && let Some(why) = no_longer_approved(office, whole)
+    {
+        hold(office, request, &why).await?;
+        return Ok(false);
+    }
+    let what = "could not begin what was approved";
+    let mut tx = office.db.begin().await.context(what)?;
+    let timeout_s = action.timeout.as_secs_f64();
+    match store::begin(&mut tx, id, &office.owner, timeout_s).await {
+        Ok(true) => {}
+        Ok(false) => {
+            drop(tx);
+            let why = "it waits for its turn";
+            wait(office, id, TURN_AFTER, Some(why)).await?;
+            return Ok(false);
+        }
+        // Of two of one lane that began at one moment the database took one.
+        Err(error) if is_taken(&error) => {
+            drop(tx);
+            wait(office, id, TURN_AFTER, Some("it waits for its turn")).await?;
+            return Ok(false);
+        }
+        Err(error) => return Err(error).context(what),
+    }
+    note(&mut tx, "request.begun", request, "", json!({ "process": office.owner }))
+        .await
+        .context(what)?;
+    show(office, &mut tx, id).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(true)
+}
+
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// Why those who approved something of high risk could not do so now; `None`: they could.
+fn no_longer_approved(office: &Office, whole: &Whole) -> Option<String> {
+    let request = &whole.request;
+    let target = request.target.as_ref();
+    let on_call = office.desk().on_call(target);
+    let meant = Meant::of(&request.rule, target, &on_call, &office.snapshot);
+    let mut yeses = Vec::new();
+    for vote in whole.votes.iter().filter(|it| it.verdict == Verdict::Approve) {
+        let person = Person::of(&vote.account, &office.links, &office.snapshot);
+        let is_them = person.user.as_ref() == Some(&vote.person) && !person.is_guest();
+        yeses.push(if is_them { request.rule.factors_of(&person, &meant) } else { Vec::new() });
+    }
+    let standing = request.rule.standing(&yeses);
+    (!standing.is_met()).then(|| {
+        "not everybody who approved it still may: somebody who may looks at it and asks again"
+            .into()
+    })
+}
+
+/// Does the steps whose turn it is, one after another, until one has to wait.
+async fn steps(
+    office: &Office,
+    claimed: &Claimed,
+    request: &Request,
+    action: &Action,
+) -> anyhow::Result<()> {
+    let id = claimed.request;
+    loop {
+        let mut connection = office.db.acquire().await?;
+        let rows = store::steps(&mut connection, id).await?;
+        drop(connection);
+        let stages: Vec<Stage> = rows.iter().map(|it| it.stage).collect();
+        let place = match turn(&action.steps, &stages) {
+            Turn::Succeeded => return end(office, request, Progress::Succeeded, None).await,
+            Turn::Failed => return end(office, request, Progress::Failed, None).await,
+            Turn::Wait => {
+                return ask_a_person(office, request, "nobody knows whether a step ran").await;
+            }
+            Turn::Skip(place) => {
+                let found = Found { stage: Some(Stage::Skipped), ..Found::default() };
+                write(office, request, rows[place].number, &found).await?;
+                continue;
+            }
+            Turn::Do(place) => place,
+        };
+        if claimed.is_overdue && stages[place] != Stage::Ready {
+            let why = "it takes longer than its file lets it: look at the receiver";
+            let found = Found { stage: Some(Stage::Unknown), note: Some(why), ..Found::default() };
+            write(office, request, rows[place].number, &found).await?;
+            continue;
+        }
+        if !step(office, claimed, request, action, place, &rows).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Does one step as far as it goes; whether the next may follow, otherwise it was let go of.
+async fn step(
+    office: &Office,
+    claimed: &Claimed,
+    request: &Request,
+    action: &Action,
+    place: usize,
+    rows: &[StepRow],
+) -> anyhow::Result<bool> {
+    let (row, receiver) = (&rows[place], &action.steps[place].receiver);
+    let class = receiver.class();
+    let order = order(office, request, action, place, rows).await?;
+    if row.stage == Stage::Running {
+        return follow(office, request, action, place, row, &order).await;
+    }
+    match approach(class, row.stage, claimed.is_other_history) {
+        Approach::Send => {}
+        Approach::AskAPerson => {
+            let why = "whoever sent it did not learn what became of it";
+            let found = Found { stage: Some(Stage::Unknown), note: Some(why), ..Found::default() };
+            write(office, request, row.number, &found).await?;
+            return Ok(true);
+        }
+        Approach::FindThenSend => {
+            let since = row.sent_at.unwrap_or(request.requested_at);
+            let lag = receiver.listing_lag();
+            let age = (office.now - since).to_std().unwrap_or_default();
+            if age < lag && row.sent_at.is_some() {
+                wait(office, claimed.request, lag - age, Some("it is looked for")).await?;
+                return Ok(false);
+            }
+            match invocation::find(receiver, &office.means(), &order).await {
+                Ok(Some(found)) => return arrived(office, request, row, &found).await,
+                Ok(None) => {}
+                Err(error) => {
+                    let next = after(class, row.attempts.max(1), true, &error);
+                    return not_arrived(office, request, row, next).await;
+                }
+            }
+        }
+    }
+    let ready_until = Instant::now() + SEND_WITHIN;
+    let for_s = (PATIENCE + SEND_WITHIN).as_secs_f64();
+    let is_ours =
+        store::about_to_send(&office.db, claimed.request, row.number, &office.owner, for_s);
+    if !is_ours.await.context("could not write down that something is sent")? {
+        wait(office, claimed.request, TURN_AFTER, Some("it waits: nothing is begun right now"))
+            .await?;
+        return Ok(false);
+    }
+    crash::point("dispatch.before_send");
+    if Instant::now() > ready_until {
+        // Frozen since: somebody else may have it.
+        bail!("request {} was held too long before it was sent", claimed.request);
+    }
+    let means = office.means();
+    let sending = timeout(PATIENCE, invocation::send(receiver, &means, &order));
+    let sent = sending.await.unwrap_or_else(|_| Err(NotSent::unknown("It takes too long.")));
+    crash::point("dispatch.after_send");
+    match sent {
+        Ok(sent) => arrived(office, request, row, &sent).await,
+        Err(error) => {
+            let was_in_doubt = row.stage == Stage::Sending;
+            let next = after(class, row.attempts + 1, was_in_doubt, &error);
+            not_arrived(office, request, row, next).await
+        }
+    }
+}
+
+/// The receiver has the step.
+async fn arrived(
+    office: &Office,
+    request: &Request,
+    row: &StepRow,
+    found: &Sent,
+) -> anyhow::Result<bool> {
+    let Next::Stage { stage, note } = sent(found) else { return Ok(true) };
+    let (reference, url, outputs) = match found {
+        Sent::Started { reference, url } => (reference.as_deref(), url.as_deref(), None),
+        Sent::Finished { outcome: Outcome::Succeeded { outputs } } => (None, None, Some(outputs)),
+        Sent::Finished { outcome: Outcome::Failed { .. } } => (None, None, None),
+    };
+    let found = Found { stage: Some(stage), reference, url, outputs, note: note.as_deref() };
+    write(office, request, row.number, &found).await?;
+    Ok(true)
+}
+
+async fn not_arrived(
+    office: &Office,
+    request: &Request,
+    row: &StepRow,
+    next: Next,
+) -> anyhow::Result<bool> {
+    match next {
+        Next::Stage { stage, note } => {
+            let note = note.as_deref();
+            let found = Found { stage: Some(stage), note, ..Found::default() };
+            write(office, request, row.number, &found).await?;
+            Ok(true)
+        }
+        Next::Again { stage, after, note } => {
+            let found = Found { stage: Some(stage), note: Some(&note), ..Found::default() };
+            write(office, request, row.number, &found).await?;
+            wait(office, request.id, after, None).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Looks how a step goes that runs.
+async fn follow(
+    office: &Office,
+    request: &Request,
+    action: &Action,
+    place: usize,
+    row: &StepRow,
+    order: &Order,
+) -> anyhow::Result<bool> {
+    let receiver = &action.steps[place].receiver;
+    if !receiver.is_followed() {
+        // It says itself how it goes.
+        wait(office, request.id, LOOK_AFTER_MAX, None).await?;
+        return Ok(false);
+    }
+    let reference = match &row.reference {
+        Some(reference) => reference.clone(),
+        None => match invocation::find(receiver, &office.means(), order).await {
+            Ok(Some(Sent::Started { reference: Some(reference), url })) => {
+                let found =
+                    Found { reference: Some(&reference), url: url.as_deref(), ..Found::default() };
+                write(office, request, row.number, &found).await?;
+                reference
+            }
+            Ok(Some(found @ Sent::Finished { .. })) => {
+                return arrived(office, request, row, &found).await;
+            }
+            Ok(_) | Err(_) => {
+                wait(office, request.id, LOOK_AFTER_MAX, None).await?;
+                return Ok(false);
+            }
+        },
+    };
+    let status = invocation::status(receiver, &office.means(), &reference).await;
+    match looked(&status, row.attempts) {
+        Next::Stage { stage, note } => {
+            let outputs = match &status {
+                Ok(Status::Succeeded { outputs }) => Some(outputs),
+                _ => None,
+            };
+            let found =
+                Found { stage: Some(stage), outputs, note: note.as_deref(), ..Found::default() };
+            write(office, request, row.number, &found).await?;
+            Ok(true)
+        }
+        Next::Again { after, note, .. } => {
+            if !note.is_empty() {
+                let found = Found { note: Some(&note), ..Found::default() };
+                write(office, request, row.number, &found).await?;
+            }
+            wait(office, request.id, after, None).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// What a receiver is to do for a step: the same at each try.
+async fn order(
+    office: &Office,
+    request: &Request,
+    action: &Action,
+    place: usize,
+    rows: &[StepRow],
+) -> anyhow::Result<Order> {
+    let mut connection = office.db.acquire().await?;
+    let sealed = requests::secrets(&mut connection, request.id).await?;
+    drop(connection);
+    let mut inputs = request.inputs.clone();
+    let mut secret_inputs = BTreeSet::new();
+    for (name, sealed) in sealed {
+        let opened = office.key.open(SECRETS, name.as_bytes(), &sealed);
+        let opened = opened.context("a secret of a request cannot be opened with this key")?;
+        let text =
+            String::from_utf8(opened.expose_secret().to_vec()).context("a secret is no text")?;
+        inputs.insert(name.clone(), Value::String(text));
+        secret_inputs.insert(name);
+    }
+    let outputs: Map<String, Value> = action
+        .steps
+        .iter()
+        .zip(rows)
+        .take(place)
+        .map(|(step, row)| (step.name.clone(), Value::Object(row.outputs.clone())))
+        .collect();
+    let step = &action.steps[place];
+    let parts = parts(request, rows[place].number);
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    let pinned = request.pinned.get(&step.name).and_then(Value::as_object).cloned();
+    let redeem = (step.receiver.class() == Class::Redeem)
+        .then(|| SecretString::from(token(&office.key, REDEEM, request, rows[place].number)));
+    let base = office.public_url.as_ref();
+    Ok(Order {
+        key: hex::encode(office.key.mac("idempotency key", &parts)),
+        request: request.id,
+        step: step.name.clone(),
+        intent: hex::encode(&request.intent),
+        action: request.action.clone(),
+        by: request.requester.to_string(),
+        target: request.target.as_ref().map(|it| target(it, &office.snapshot)),
+        inputs,
+        secret_inputs,
+        outputs,
+        pinned: pinned.unwrap_or_default(),
+        since: request.requested_at,
+        callback: base.map(|base| {
+            let base = base.trim_end_matches('/');
+            let token = token(&office.key, CALLBACK, request, rows[place].number);
+            format!("{base}/api/v1/callbacks/{token}")
+        }),
+        redeem,
+    })
+}
+
+/// What a token is for.
+pub const REDEEM: &str = "redeem";
+pub const CALLBACK: &str = "callback";
+
+fn parts(request: &Request, number: i16) -> Vec<Vec<u8>> {
+    vec![
+        request.nonce.as_bytes().to_vec(),
+        request.id.to_be_bytes().to_vec(),
+        request.intent.clone(),
+        number.to_be_bytes().to_vec(),
+    ]
+}
+
+/// What nobody but this instance can make: it names the request and the step, and is good for `what` alone.
+pub fn token(key: &Key, what: &str, request: &Request, number: i16) -> String {
+    let parts = parts(request, number);
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    format!("{}-{number}-{}", request.id, hex::encode(key.mac(what, &parts)))
+}
+
+/// What of the catalog a receiver's texts may name.
+pub fn target(reference: &EntityRef, snapshot: &Snapshot) -> invocation::Target {
+    let mut values = Map::new();
+    values.insert("ref".into(), json!(reference.as_str()));
+    values.insert("kind".into(), json!(reference.kind()));
+    values.insert("namespace".into(), json!(reference.namespace()));
+    values.insert("name".into(), json!(reference.name()));
+    if let Some(entity) = snapshot.find(reference.as_str()) {
+        values.insert("kind".into(), json!(entity.kind));
+        values.insert("name".into(), json!(entity.name));
+        let mut set = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                values.insert(name.into(), json!(value));
+            }
+        };
+        set("title", entity.title.as_deref());
+        set("type", entity.class.as_deref());
+        set("lifecycle", entity.lifecycle.as_deref());
+        set("tier", entity.tier.as_deref());
+        let body = snapshot.body(entity);
+        set("owner", body["spec"]["owner"].as_str());
+        set("system", body["spec"]["system"].as_str());
+        for key in ["annotations", "labels"] {
+            if let Some(map) = body["metadata"][key].as_object() {
+                values.insert(key.into(), Value::Object(map.clone()));
+            }
+        }
+    }
+    invocation::Target { reference: reference.to_string(), values }
+}
+
+/// Writes down how a step stands, and shows it.
+async fn write(
+    office: &Office,
+    request: &Request,
+    number: i16,
+    found: &Found<'_>,
+) -> anyhow::Result<()> {
+    let what = "could not write down how a step stands";
+    let mut tx = office.db.begin().await.context(what)?;
+    if store::set_step(&mut tx, request.id, number, found).await.context(what)? {
+        if let Some(stage) = found.stage {
+            let body = json!({
+                "step": number, "stage": stage.word(), "reference": found.reference, "note": found.note,
+            });
+            note(&mut tx, "request.step", request, "", body).await.context(what)?;
+        }
+        show(office, &mut tx, request.id).await.context(what)?;
+    }
+    tx.commit().await.context(what)
+}
+
+/// Lets go of it for `after`.
+async fn wait(
+    office: &Office,
+    request: i64,
+    after: Duration,
+    note: Option<&str>,
+) -> anyhow::Result<()> {
+    let mut connection = office.db.acquire().await?;
+    let after_s = after.as_secs_f64();
+    let released = store::release(&mut connection, request, &office.owner, after_s, note);
+    released.await.context("could not let go of something")
+}
+
+/// It has ended, as `state`.
+async fn end(
+    office: &Office,
+    request: &Request,
+    state: Progress,
+    why: Option<&str>,
+) -> anyhow::Result<()> {
+    let what = "could not write down how something ended";
+    let mut tx = office.db.begin().await.context(what)?;
+    if store::set_state(&mut tx, request.id, state, why).await.context(what)? {
+        requests::forget_secrets(&mut tx, request.id).await.context(what)?;
+        let body = json!({ "state": state.word(), "why": why });
+        note(&mut tx, "request.ended", request, "", body).await.context(what)?;
+        show(office, &mut tx, request.id).await.context(what)?;
+        tell(office, &mut tx, request, "ended", state, why).await.context(what)?;
+    }
+    tx.commit().await.context(what)?;
+    metrics::counter!("idp_actions_ended_total", "state" => state.word()).increment(1);
+    Ok(())
+}
+
+/// A person has to look before it is begun.
+async fn hold(office: &Office, request: &Request, why: &str) -> anyhow::Result<()> {
+    set_aside(office, request, Progress::Held, why).await
+}
+
+/// A person has to look whether it ran.
+async fn ask_a_person(office: &Office, request: &Request, why: &str) -> anyhow::Result<()> {
+    set_aside(office, request, Progress::Unknown, why).await
+}
+
+async fn set_aside(
+    office: &Office,
+    request: &Request,
+    state: Progress,
+    why: &str,
+) -> anyhow::Result<()> {
+    let what = "could not set something aside";
+    let mut tx = office.db.begin().await.context(what)?;
+    if store::set_state(&mut tx, request.id, state, Some(why)).await.context(what)? {
+        let body = json!({ "why": why });
+        let kind = if state == Progress::Held { "request.held" } else { "request.unknown" };
+        note(&mut tx, kind, request, "", body).await.context(what)?;
+        show(office, &mut tx, request.id).await.context(what)?;
+        tell(office, &mut tx, request, state.word(), state, Some(why)).await.context(what)?;
+    }
+    tx.commit().await.context(what)
+}
+
+async fn show(office: &Office, db: &mut sqlx::PgConnection, id: i64) -> sqlx::Result<()> {
+    let Some(whole) = requests::whole(db, id).await? else { return Ok(()) };
+    office.desk().show(db, &whole).await
+}
+
+/// Says below the card how it stands.
+async fn tell(
+    office: &Office,
+    db: &mut sqlx::PgConnection,
+    request: &Request,
+    line: &str,
+    state: Progress,
+    why: Option<&str>,
+) -> sqlx::Result<()> {
+    let reply = say::ended(request, state, why, &office.links, &office.snapshot);
+    announcements::store::say_below(db, &card_key(request.id), line, &reply).await
+}
+
+/// What a person says of something of which nobody knew whether it ran.
+///
+/// # Errors
+/// It is not that; who may not; the database.
+pub async fn settle(
+    desk: &Desk<'_>,
+    id: i64,
+    person: &Person,
+    way: crate::conversation::Way,
+    it_ran: bool,
+) -> crate::error::Result<Whole> {
+    use crate::access::{Object, Verb};
+    use crate::actions::unknown;
+    let by = crate::actions::flow::who(person)?.clone();
+    let what = "could not settle what became of something";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let locked = requests::lock(&mut tx, id).await.context(what)?;
+    let (_, request) = locked.ok_or_else(|| unknown(&id.to_string()))?;
+    let meant = desk.meant(&request).all();
+    desk.authority.authorize(person, way, Verb::Approve, Object::Entity { owners: &meant })?;
+    let whole = requests::completed(&mut tx, request).await.context(what)?;
+    let is_open = whole.execution.as_ref().is_some_and(|it| it.state == Progress::Unknown);
+    if !is_open {
+        return Err(whole.ended().into());
+    }
+    for row in store::steps(&mut tx, id).await.context(what)? {
+        if row.stage == Stage::Unknown {
+            let stage = if it_ran { Stage::Succeeded } else { Stage::Failed };
+            let note = format!("{by} looked: it {}", if it_ran { "ran" } else { "did not run" });
+            let found = Found { stage: Some(stage), note: Some(&note), ..Found::default() };
+            store::set_step(&mut tx, id, row.number, &found).await.context(what)?;
+        }
+    }
+    store::set_state(&mut tx, id, Progress::Running, None).await.context(what)?;
+    store::wake(&mut tx, id).await.context(what)?;
+    let body = json!({ "by": account_of(person, way), "it_ran": it_ran });
+    note(&mut tx, "request.settled", &whole.request, by.as_str(), body).await.context(what)?;
+    let whole = requests::completed(&mut tx, whole.request).await.context(what)?;
+    desk.show(&mut tx, &whole).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(whole)
+}
+
+/// The request and the step that the token `shown`, for `what`, was made for; the request is locked. `None`: for none.
+///
+/// # Errors
+/// The database.
+async fn whose(
+    db: &mut sqlx::PgConnection,
+    key: &Key,
+    what: &str,
+    shown: &str,
+) -> sqlx::Result<Option<(Request, i16)>> {
+    let mut parts = shown.splitn(3, '-');
+    let (id, number) = (parts.next(), parts.next());
+    let read = |text: Option<&str>| text.and_then(|it| it.parse::<i64>().ok());
+    let (Some(id), Some(Ok(number))) = (read(id), read(number).map(i16::try_from)) else {
+        return Ok(None);
+    };
+    let Some((_, request)) = requests::lock(db, id).await? else { return Ok(None) };
+    let token = token(key, what, &request, number);
+    let is_it = bool::from(token.as_bytes().ct_eq(shown.as_bytes()));
+    Ok(is_it.then_some((request, number)))
+}
+
+/// Of several runs that were started for one step the first that redeems its token works: whether the run `by` is it.
+/// `None`: there is no such token.
+///
+/// # Errors
+/// The database.
+pub async fn redeem(office: &Office, shown: &str, by: &str) -> anyhow::Result<Option<bool>> {
+    let what = "could not redeem a token";
+    let mut tx = office.db.begin().await.context(what)?;
+    let found = whose(&mut tx, &office.key, REDEEM, shown).await.context(what)?;
+    let Some((request, number)) = found else { return Ok(None) };
+    let is_first = store::redeem(&mut tx, request.id, number, by).await.context(what)?;
+    let body = json!({ "step": number, "by": by, "is_first": is_first });
+    note(&mut tx, "request.redeemed", &request, "", body).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(Some(is_first))
+}
+
+/// What a receiver says of a step.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    pub status: Reported,
+    /// A sentence for people.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Where people see it.
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default)]
+    pub outputs: Option<Map<String, Value>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reported {
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// What came of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Taken,
+    /// The step has ended, or was not sent: nothing goes back.
+    TooLate,
+    /// There is no such token.
+    Unknown,
+}
+
+/// Takes down what a receiver says of a step that was sent.
+///
+/// # Errors
+/// The database.
+pub async fn report(office: &Office, shown: &str, report: &Report) -> anyhow::Result<Taken> {
+    let what = "could not take down what a receiver says";
+    let mut tx = office.db.begin().await.context(what)?;
+    let found = whose(&mut tx, &office.key, CALLBACK, shown).await.context(what)?;
+    let Some((request, number)) = found else { return Ok(Taken::Unknown) };
+    let rows = store::steps(&mut tx, request.id).await.context(what)?;
+    let stage = rows.iter().find(|it| it.number == number).map(|it| it.stage);
+    if !matches!(stage, Some(Stage::Sending | Stage::Running | Stage::Unknown)) {
+        return Ok(Taken::TooLate);
+    }
+    let stage = match report.status {
+        Reported::Running => Stage::Running,
+        Reported::Succeeded => Stage::Succeeded,
+        Reported::Failed => Stage::Failed,
+    };
+    let is_page =
+        |it: &&String| url::Url::parse(it).is_ok_and(|it| crate::conversation::is_web_page(&it));
+    let found = Found {
+        stage: Some(stage),
+        url: report.url.as_ref().filter(is_page).map(String::as_str),
+        outputs: report.outputs.as_ref(),
+        note: report.note.as_deref(),
+        reference: None,
+    };
+    if !store::set_step(&mut tx, request.id, number, &found).await.context(what)? {
+        return Ok(Taken::TooLate);
+    }
+    store::wake(&mut tx, request.id).await.context(what)?;
+    store::back(&mut tx, request.id).await.context(what)?;
+    let body = json!({ "step": number, "stage": stage.word(), "note": report.note });
+    note(&mut tx, "request.reported", &request, "", body).await.context(what)?;
+    show(office, &mut tx, request.id).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(Taken::Taken)
+}

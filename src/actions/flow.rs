@@ -1,0 +1,915 @@
+//! Asking that something be done, deciding on it, taking it back.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use sqlx::{PgConnection, PgPool};
+
+use super::file::START_WITHIN;
+use super::input::{self, Given};
+use super::intent::intent;
+use super::rule::Meant;
+use super::store::{self, New, NewStep, NewVote, Which};
+use super::{
+    Action, ActionSet, AtOnce, Proof, Request, Requesters, Risk, State, Verdict, Whole, clock,
+    dispatch, freeze, handle, say, unknown,
+};
+use crate::access::totp;
+use crate::access::{self, Authority, Links, Object, Person, Verb};
+use crate::announcements::{self, Place};
+use crate::audit::{self, Entry};
+use crate::catalog::{self, Entity, EntityRef, Snapshot};
+use crate::conversation::{Address, Platform, Way};
+use crate::error::{Error, Refusal, Result};
+use crate::integrations::invocation::{self, Means, NotSent, Order};
+use crate::on_call::{self, Rotas};
+use crate::vault::Key;
+
+/// The most requests of one person that wait.
+const WAITING_MAX: i64 = 20;
+/// So many requests are expired or reminded of at a time.
+const BATCH: i64 = 50;
+/// What a secret of a request is sealed for.
+pub(super) const SECRETS: &str = "request secret";
+
+/// What requests are decided by, as it is at one moment.
+pub struct Desk<'a> {
+    pub db: &'a PgPool,
+    pub key: &'a Key,
+    pub actions: &'a ActionSet,
+    pub snapshot: &'a Snapshot,
+    pub links: &'a Links,
+    pub authority: &'a Authority,
+    pub connected: &'a [Platform],
+    pub means: Means<'a>,
+    pub rotas: &'a Rotas,
+    pub now: DateTime<Utc>,
+}
+
+impl Desk<'_> {
+    /// Who is called first for `target` now.
+    pub(super) fn on_call(&self, target: Option<&EntityRef>) -> Vec<EntityRef> {
+        let first = |it| on_call::first(self.rotas, self.snapshot, it, self.now);
+        target.map(first).unwrap_or_default()
+    }
+
+    pub(super) fn meant(&self, request: &Request) -> Meant {
+        let target = request.target.as_ref();
+        let on_call = self.on_call(target);
+        Meant::of(&request.rule, target, &on_call, self.snapshot)
+    }
+
+    /// Shows how `whole` stands, wherever its card is.
+    pub(super) async fn show(&self, db: &mut PgConnection, whole: &Whole) -> sqlx::Result<()> {
+        let meant = self.meant(&whole.request);
+        let scene = say::Scene {
+            snapshot: self.snapshot,
+            links: self.links,
+            action: self.actions.find(&whole.request.action),
+            meant: &meant,
+        };
+        let (key, places) = (card_key(whole.request.id), &whole.request.places);
+        announcements::store::show(db, &key, places, &say::card(whole, &scene)).await?;
+        if whole.is_over() {
+            announcements::store::end(db, &key).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the card of a request is kept under.
+pub fn card_key(request: i64) -> String {
+    format!("request {request}")
+}
+
+/// Who does what, for the audit.
+pub(super) async fn note(
+    db: &mut PgConnection,
+    kind: &'static str,
+    request: &Request,
+    actor: &str,
+    body: Value,
+) -> sqlx::Result<()> {
+    let mut all = json!({
+        "action": request.action,
+        "revision": request.revision,
+        "target": request.target,
+        "intent": hex::encode(&request.intent),
+    });
+    if let (Some(all), Value::Object(body)) = (all.as_object_mut(), body) {
+        all.extend(body);
+    }
+    let subject = card_key(request.id);
+    let entry = Entry { kind, subject, actor: actor.to_string(), body: all };
+    audit::store::append(db, &entry).await
+}
+
+/// The account by which somebody acts, for the audit.
+pub(super) fn account_of(person: &Person, way: Way) -> Value {
+    let speaker = &person.speaker;
+    json!({
+        "platform": speaker.platform.word(),
+        "tenant": speaker.tenant,
+        "account": speaker.user_id,
+        "link": person.link.as_ref().map(|it| it.generation),
+        "way": way.word(),
+    })
+}
+
+/// What somebody asks to have done.
+pub struct Ask<'a> {
+    pub action: &'a Action,
+    pub target: Option<&'a Entity>,
+    pub typed: Vec<(String, String)>,
+    pub person: &'a Person,
+    pub way: Way,
+    pub address: &'a Address,
+    /// Why it is done without approval.
+    pub break_glass: Option<String>,
+}
+
+/// A request that was made.
+pub struct Asked {
+    pub whole: Whole,
+    /// Whether they had asked for exactly this already.
+    pub is_old: bool,
+}
+
+/// Who they are.
+///
+/// # Errors
+/// Nobody whom the catalog knows.
+pub fn who(person: &Person) -> std::result::Result<&EntityRef, Refusal> {
+    person.user.as_ref().ok_or_else(|| Refusal::NotAllowed {
+        rule: "Actions are asked for and decided on by name.".into(),
+        next: "Type `link` to say who you are; in the terminal, add `--as your-name`.".into(),
+        instead: vec!["link".into()],
+    })
+}
+
+/// Whether `person` may ask for `action` of `target`.
+///
+/// # Errors
+/// What no policy permits.
+pub fn may_ask(
+    authority: &Authority,
+    person: &Person,
+    way: Way,
+    action: &Action,
+    target: Option<&Entity>,
+    snapshot: &Snapshot,
+) -> std::result::Result<(), Refusal> {
+    let Requesters::Only { owners, named } = &action.requesters else {
+        return authority.authorize(person, way, Verb::Request, Object::Catalog).map(drop);
+    };
+    let mut may = named.clone();
+    if *owners && let Some(target) = target {
+        may.extend(super::rule::owners(&target.reference, snapshot));
+    }
+    authority.authorize(person, way, Verb::Run, Object::Entity { owners: &may }).map(drop)
+}
+
+/// Writes down what somebody asks for, and shows its card to who decides.
+///
+/// # Errors
+/// What it is not done to; inputs that are wrong; who may not ask; a freeze; what was done a moment ago; nobody who could
+/// approve it; the database.
+pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
+    let requester = who(ask.person)?.clone();
+    let (action, target) = (ask.action, target(ask.action, ask.target, desk.snapshot)?);
+    may_ask(desk.authority, ask.person, ask.way, action, target, desk.snapshot)?;
+    if ask.break_glass.is_some() {
+        may_break_glass(action, ask.person)?;
+    }
+    let given = input::read(&action.inputs, &ask.typed, desk.snapshot)?;
+    let reference = target.map(|it| &it.reference);
+    let on_call = desk.on_call(reference);
+    let meant = Meant::of(&action.rule, reference, &on_call, desk.snapshot);
+    if ask.break_glass.is_none() {
+        if let Some((freeze, until)) = freeze::holding(&action.freezes, desk.now) {
+            return Err(frozen(action, &freeze.why, until).into());
+        }
+        if !action.rule.could_be_met(&meant, &requester, desk.snapshot) {
+            return Err(nobody_could(action, &meant).into());
+        }
+    }
+    let (inputs, secrets) = sealed(desk.key, given.clone());
+    let pinned = pinned(desk, action, reference, &inputs, &requester).await?;
+    let intent =
+        intent(&action.name, &action.revision, reference.map(EntityRef::as_str), &inputs, &pinned);
+    let rule = serde_json::to_value(&action.rule).context("could not write a rule")?;
+    let new = New {
+        action: &action.name,
+        revision: &action.revision,
+        target: reference,
+        inputs: &inputs,
+        pinned: &pinned,
+        intent: &intent,
+        rule: &rule,
+        quorum: action.rule.quorum(),
+        risk: action.risk,
+        requester: &requester,
+        asked_by: &ask.person.speaker,
+        break_glass: ask.break_glass.as_deref(),
+        is_long: say::is_long(&given),
+        within_s: action.rule.within_s as f64,
+    };
+    let what = "could not write a request down";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let lane = reference.map_or("", |it| it.as_str());
+    store::queue(&mut tx, &action.name, lane).await.context(what)?;
+    if let Some(same) = store::same(&mut tx, &intent, &requester).await.context(what)? {
+        let whole = store::whole(&mut tx, same).await.context(what)?;
+        if let Some(whole) = whole.filter(|_| ask.break_glass.is_none()) {
+            return Ok(Asked { whole, is_old: true });
+        }
+    }
+    if store::waiting(&mut tx, &requester).await.context(what)? >= WAITING_MAX {
+        return Err(too_many().into());
+    }
+    if let Some(cooldown) = action.cooldown.filter(|_| ask.break_glass.is_none()) {
+        let left = store::cooling(&mut tx, &action.name, reference, cooldown.as_secs_f64());
+        if let Some(left) = left.await.context(what)?.filter(|left| *left > 0.0) {
+            return Err(cooling(action, left).into());
+        }
+    }
+    let mut request = store::insert(&mut tx, &new).await.context(what)?;
+    for (name, sealed) in &secrets {
+        store::keep_secret(&mut tx, request.id, name, sealed).await.context(what)?;
+    }
+    request.places = places(desk, action, &meant, ask.address);
+    store::set_places(&mut tx, request.id, &request.places).await.context(what)?;
+    let body = json!({ "by": account_of(ask.person, ask.way), "inputs": request.inputs });
+    note(&mut tx, "request.asked", &request, requester.as_str(), body).await.context(what)?;
+    if let Some(reason) = &ask.break_glass {
+        let body = json!({ "by": account_of(ask.person, ask.way), "reason": reason });
+        note(&mut tx, "request.break_glass", &request, requester.as_str(), body)
+            .await
+            .context(what)?;
+    }
+    if ask.break_glass.is_some() || action.rule.quorum() == 0 {
+        request = approve(&mut tx, action, &request, None).await.context(what)?;
+    }
+    let whole = store::completed(&mut tx, request).await.context(what)?;
+    desk.show(&mut tx, &whole).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(Asked { whole, is_old: false })
+}
+
+/// What each step fixes when it is asked for, by its name.
+///
+/// # Errors
+/// A receiver that refuses, or does not answer.
+async fn pinned(
+    desk: &Desk<'_>,
+    action: &Action,
+    target: Option<&EntityRef>,
+    inputs: &Map<String, Value>,
+    requester: &EntityRef,
+) -> std::result::Result<Map<String, Value>, Refusal> {
+    let mut pinned = Map::new();
+    for step in &action.steps {
+        let order = Order {
+            key: String::new(),
+            request: 0,
+            step: step.name.clone(),
+            intent: String::new(),
+            action: action.name.clone(),
+            by: requester.to_string(),
+            target: target.map(|it| dispatch::flow::target(it, desk.snapshot)),
+            inputs: inputs.clone(),
+            secret_inputs: Default::default(),
+            outputs: Map::new(),
+            pinned: Map::new(),
+            since: desk.now,
+            callback: None,
+            redeem: None,
+        };
+        let fixed = invocation::pin(&step.receiver, &desk.means, &order).await;
+        let fixed = fixed.map_err(|error| not_pinned(action, &step.name, &error))?;
+        if !fixed.is_empty() {
+            pinned.insert(step.name.clone(), Value::Object(fixed));
+        }
+    }
+    Ok(pinned)
+}
+
+fn not_pinned(action: &Action, step: &str, error: &NotSent) -> Refusal {
+    let what = format!("`{}` cannot be asked for: the step `{step}` cannot be fixed.", action.name);
+    Refusal::NotAllowed {
+        rule: what,
+        next: error.to_string().replace('`', "'"),
+        instead: vec![format!("run {}", action.name)],
+    }
+}
+
+/// The request is approved, and what it asks for is to be done.
+async fn approve(
+    db: &mut PgConnection,
+    action: &Action,
+    request: &Request,
+    by: Option<&EntityRef>,
+) -> sqlx::Result<Request> {
+    let approved = store::decide(db, request.id, State::Approved, by, None).await?;
+    let lane = match (action.at_once, &request.target) {
+        (AtOnce::Target, Some(target)) => Some(format!("target {target}")),
+        (AtOnce::Target | AtOnce::Action, _) => Some(format!("action {}", action.name)),
+        (AtOnce::Any, _) => None,
+    };
+    let steps: Vec<NewStep<'_>> = action
+        .steps
+        .iter()
+        .map(|it| NewStep { name: &it.name, class: dispatch::word(it.receiver.class()) })
+        .collect();
+    let within = START_WITHIN.as_secs_f64();
+    store::insert_execution(db, &approved, lane.as_deref(), within, &steps).await?;
+    let body = json!({ "class": steps.iter().map(|it| it.class).collect::<Vec<_>>() });
+    note(db, "request.approved", &approved, by.map_or("", EntityRef::as_str), body).await?;
+    Ok(approved)
+}
+
+/// What somebody says to a request.
+pub struct Ballot<'a> {
+    /// Its number, with the digits of its intent where they were given.
+    pub handle: &'a str,
+    pub person: &'a Person,
+    pub way: Way,
+    pub verdict: Verdict,
+    /// The target's name, typed.
+    pub confirmed: Option<&'a str>,
+    /// A one-time password.
+    pub code: Option<&'a str>,
+    pub note: Option<String>,
+}
+
+/// What came of a vote.
+pub enum Voted {
+    Counted(Box<Whole>),
+    /// What this process knows of people is not what the database has: nothing was done, try again in a moment.
+    Stale,
+}
+
+/// Writes down what somebody says to a request, and what becomes of it: one transaction, in which it is locked.
+///
+/// # Errors
+/// Who may not; what has ended; a second vote; what was not opened, typed or proved; another definition of the action;
+/// the database.
+pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
+    who(ballot.person)?;
+    let (id, digits) = handle(ballot.handle)?;
+    let what = "could not write down what was decided";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let locked = store::lock(&mut tx, id).await.context(what)?;
+    let (now, request) = locked.ok_or_else(|| unknown(ballot.handle))?;
+    if !is_fresh(desk, &mut tx).await.context(what)? {
+        return Ok(Voted::Stale);
+    }
+    let whole = store::completed(&mut tx, request).await.context(what)?;
+    let request = &whole.request;
+    must_be_meant(request, digits.as_deref())?;
+    whole.must_be_open(now)?;
+    let Some(action) = same_action(desk, request) else {
+        let whole = void(desk, &mut tx, whole).await.context(what)?;
+        tx.commit().await.context(what)?;
+        return Err(whole.ended().into());
+    };
+    let meant = desk.meant(request);
+    let owners = meant.all();
+    let object = Object::Entity { owners: &owners };
+    // Who they are by what the database says now, not by what was known when they clicked.
+    let person = &Person::of(&ballot.person.speaker, desk.links, desk.snapshot);
+    let by = who(person)?.clone();
+    desk.authority.authorize(person, ballot.way, Verb::Approve, object)?;
+    let factors = request.rule.factors_of(person, &meant);
+    let state = whole.vote(&by, ballot.verdict, &factors, now)?;
+    let mut proof = Proof::Click;
+    if ballot.verdict == Verdict::Approve {
+        if request.is_long && !store::has_opened(&mut tx, id, &by).await.context(what)? {
+            return Err(not_opened(request).into());
+        }
+        proof = match proved(desk, &mut tx, request, &by, &ballot).await {
+            Ok(proof) => proof,
+            Err(error) => {
+                // That a code was wrong is counted, whatever else is not done.
+                tx.commit().await.context(what)?;
+                return Err(error);
+            }
+        };
+    } else if ballot.note.is_none() {
+        return Err(no_reason(request).into());
+    }
+    let vote = NewVote {
+        person: &by,
+        verdict: ballot.verdict,
+        factors: &factors,
+        account: &person.speaker,
+        generation: person.link.as_ref().map_or(0, |it| it.generation),
+        proof,
+        note: ballot.note.as_deref(),
+    };
+    store::insert_vote(&mut tx, request, &vote).await.context(what)?;
+    let body = json!({
+        "by": account_of(person, ballot.way),
+        "verdict": ballot.verdict.word(),
+        "factors": factors,
+        "proof": proof.word(),
+        "note": ballot.note,
+        "shown": digits,
+    });
+    note(&mut tx, "request.vote", request, by.as_str(), body).await.context(what)?;
+    let request = match state {
+        State::Approved => approve(&mut tx, action, request, Some(&by)).await,
+        state => {
+            let decided =
+                store::decide(&mut tx, id, state, ended_by(state, &by), ballot.note.as_deref());
+            decided.await
+        }
+    };
+    let request = request.context(what)?;
+    if request.state == State::Denied {
+        store::forget_secrets(&mut tx, id).await.context(what)?;
+        note(&mut tx, "request.denied", &request, by.as_str(), json!({})).await.context(what)?;
+    }
+    let whole = store::completed(&mut tx, request).await.context(what)?;
+    desk.show(&mut tx, &whole).await.context(what)?;
+    let did = match (ballot.verdict, state) {
+        (Verdict::Deny, _) => "denied it",
+        (Verdict::Approve, State::Approved) => "approved it: it begins",
+        (Verdict::Approve, _) => "approved it",
+    };
+    let said = say::by(&by, did, ballot.note.as_deref(), desk.snapshot);
+    let line = format!("vote {by}");
+    announcements::store::say_below(&mut tx, &card_key(id), &line, &said).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(Voted::Counted(Box::new(whole)))
+}
+
+fn ended_by(state: State, by: &EntityRef) -> Option<&EntityRef> {
+    (state != State::Pending).then_some(by)
+}
+
+/// What whoever approves did to show that it is them.
+///
+/// # Errors
+/// A name that was not typed, or typed wrong; a one-time password that is missing or not good.
+async fn proved(
+    desk: &Desk<'_>,
+    db: &mut PgConnection,
+    request: &Request,
+    by: &EntityRef,
+    ballot: &Ballot<'_>,
+) -> Result<Proof> {
+    if request.risk == Risk::Low {
+        return Ok(Proof::Click);
+    }
+    let name = request.target_name(desk.snapshot).unwrap_or(&request.action);
+    let typed = ballot.confirmed.map(str::trim);
+    if !typed.is_some_and(|typed| typed.eq_ignore_ascii_case(name)) {
+        return Err(not_typed(request, name).into());
+    }
+    if request.risk == Risk::Medium {
+        return Ok(Proof::Typed);
+    }
+    let code = ballot.code.ok_or_else(|| no_code(request, name))?;
+    totp::flow::verify(db, desk.key, by, code).await?;
+    Ok(Proof::OneTimePassword)
+}
+
+/// Takes a request back: before it is decided, or approved and not yet begun.
+///
+/// # Errors
+/// Somebody else's request, where they are no admin; what has ended or begun; the database.
+pub async fn cancel(
+    desk: &Desk<'_>,
+    typed: &str,
+    person: &Person,
+    way: Way,
+    reason: Option<String>,
+) -> Result<Whole> {
+    let by = who(person)?.clone();
+    let (id, digits) = handle(typed)?;
+    let what = "could not take a request back";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let locked = store::lock(&mut tx, id).await.context(what)?;
+    let (now, request) = locked.ok_or_else(|| unknown(typed))?;
+    must_be_meant(&request, digits.as_deref())?;
+    let owner = [request.requester.clone()];
+    let object = Object::Entity { owners: &owner };
+    desk.authority.authorize(person, way, Verb::Cancel, object)?;
+    let whole = store::completed(&mut tx, request).await.context(what)?;
+    let request = match whole.request.state {
+        State::Pending => {
+            whole.must_be_open(now)?;
+            let state = State::Cancelled;
+            store::decide(&mut tx, id, state, Some(&by), reason.as_deref()).await.context(what)?
+        }
+        State::Approved => {
+            if !store::cancel_execution(&mut tx, id).await.context(what)? {
+                return Err(begun(&whole).into());
+            }
+            whole.request
+        }
+        _ => return Err(whole.ended().into()),
+    };
+    store::forget_secrets(&mut tx, id).await.context(what)?;
+    let body = json!({ "by": account_of(person, way), "note": reason });
+    note(&mut tx, "request.cancelled", &request, by.as_str(), body).await.context(what)?;
+    let whole = store::completed(&mut tx, request).await.context(what)?;
+    desk.show(&mut tx, &whole).await.context(what)?;
+    let said = say::by(&by, "took it back", reason.as_deref(), desk.snapshot);
+    let key = card_key(id);
+    announcements::store::say_below(&mut tx, &key, "cancelled", &said).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(whole)
+}
+
+/// Says `question` below the card of a request; it stays as it is.
+///
+/// # Errors
+/// What has ended; the database.
+pub async fn inquire(desk: &Desk<'_>, id: i64, by: &EntityRef, question: &str) -> Result<Whole> {
+    let what = "could not ask about a request";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let (now, request) =
+        store::lock(&mut tx, id).await.context(what)?.ok_or_else(|| unknown(&id.to_string()))?;
+    let whole = store::completed(&mut tx, request).await.context(what)?;
+    whole.must_be_open(now)?;
+    let body = json!({ "question": question });
+    note(&mut tx, "request.question", &whole.request, by.as_str(), body).await.context(what)?;
+    let said = say::by(by, "asks", Some(question), desk.snapshot);
+    let line = format!("question {by} {}", now.timestamp_micros());
+    announcements::store::say_below(&mut tx, &card_key(id), &line, &said).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(whole)
+}
+
+/// All of a request, for who looks at it: what its card has no room for counts as opened by them.
+///
+/// # Errors
+/// A number that nobody was given; the database.
+pub async fn show(desk: &Desk<'_>, id: i64, person: &Person) -> Result<Whole> {
+    let what = "could not read a request";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let whole = store::whole(&mut tx, id).await.context(what)?;
+    let whole = whole.ok_or_else(|| unknown(&id.to_string()))?;
+    if let Some(user) = person.user.as_ref().filter(|_| whole.request.is_long) {
+        store::open(&mut tx, &whole.request, user).await.context(what)?;
+    }
+    tx.commit().await.context(what)?;
+    Ok(whole)
+}
+
+/// What of a request is said to whoever looks at it.
+pub fn details(desk: &Desk<'_>, whole: &Whole) -> String {
+    let meant = desk.meant(&whole.request);
+    let scene = say::Scene {
+        snapshot: desk.snapshot,
+        links: desk.links,
+        action: desk.actions.find(&whole.request.action),
+        meant: &meant,
+    };
+    say::details(whole, &scene)
+}
+
+/// Whether `person` is among those who may decide on `whole` now.
+pub fn may_decide(desk: &Desk<'_>, whole: &Whole, person: &Person) -> bool {
+    let Some(by) = &person.user else { return false };
+    let factors = whole.request.rule.factors_of(person, &desk.meant(&whole.request));
+    whole.vote(by, Verdict::Approve, &factors, desk.now).is_ok()
+}
+
+/// The requests that `which` means, those that wait first; and how many there are.
+///
+/// # Errors
+/// The database.
+pub async fn list(
+    db: &PgPool,
+    which: &Which<'_>,
+    offset: i64,
+    rows: i64,
+) -> anyhow::Result<(Vec<Whole>, i64)> {
+    let mut connection = db.acquire().await?;
+    Ok(store::list(&mut connection, which, offset, rows).await?)
+}
+
+/// Ends what nobody decided on in time, and reminds of what waits for half its time; how many there were.
+///
+/// # Errors
+/// The database.
+pub async fn tick(desk: &Desk<'_>) -> anyhow::Result<usize> {
+    let what = "could not look for requests whose time is over";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let overdue = store::overdue(&mut tx, BATCH).await.context(what)?;
+    for id in &overdue {
+        let request =
+            store::decide(&mut tx, *id, State::Expired, None, None).await.context(what)?;
+        store::forget_secrets(&mut tx, *id).await.context(what)?;
+        note(&mut tx, "request.expired", &request, "", json!({})).await.context(what)?;
+        let whole = store::completed(&mut tx, request).await.context(what)?;
+        desk.show(&mut tx, &whole).await.context(what)?;
+        let said = say::line("Nobody decided in time: it has expired.".into());
+        announcements::store::say_below(&mut tx, &card_key(*id), "expired", &said)
+            .await
+            .context(what)?;
+    }
+    let reminded = store::to_remind(&mut tx, BATCH).await.context(what)?;
+    for id in &reminded {
+        let Some(whole) = store::whole(&mut tx, *id).await.context(what)? else { continue };
+        let meant = desk.meant(&whole.request);
+        let scene = say::Scene {
+            snapshot: desk.snapshot,
+            links: desk.links,
+            action: desk.actions.find(&whole.request.action),
+            meant: &meant,
+        };
+        let said = say::line(say::reminder(&whole, &scene));
+        announcements::store::say_below(&mut tx, &card_key(*id), "reminder", &said)
+            .await
+            .context(what)?;
+    }
+    tx.commit().await.context(what)?;
+    Ok(overdue.len() + reminded.len())
+}
+
+/// Nothing is begun until somebody says so; whether that is news.
+///
+/// # Errors
+/// Who may not; the database.
+pub async fn stop(desk: &Desk<'_>, person: &Person, way: Way, reason: &str) -> Result<bool> {
+    let by = who(person)?;
+    desk.authority.authorize(person, way, Verb::Stop, Object::Catalog)?;
+    let what = "could not stop what is begun";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let is_new = store::stop(&mut tx, by.as_str(), reason).await.context(what)?;
+    let entry = Entry {
+        kind: "actions.stopped",
+        subject: "actions".into(),
+        actor: by.to_string(),
+        body: json!({ "by": account_of(person, way), "reason": reason }),
+    };
+    audit::store::append(&mut tx, &entry).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(is_new)
+}
+
+/// What is approved is begun again; whether that is news.
+///
+/// # Errors
+/// Who may not; the database.
+pub async fn resume(desk: &Desk<'_>, person: &Person, way: Way) -> Result<bool> {
+    let by = who(person)?;
+    desk.authority.authorize(person, way, Verb::Stop, Object::Catalog)?;
+    let what = "could not let things begin again";
+    let mut tx = desk.db.begin().await.context(what)?;
+    let is_new = store::resume(&mut tx).await.context(what)?;
+    let entry = Entry {
+        kind: "actions.resumed",
+        subject: "actions".into(),
+        actor: by.to_string(),
+        body: json!({ "by": account_of(person, way) }),
+    };
+    audit::store::append(&mut tx, &entry).await.context(what)?;
+    tx.commit().await.context(what)?;
+    Ok(is_new)
+}
+
+/// Whether what this process knows of people and owners is what the database has.
+async fn is_fresh(desk: &Desk<'_>, db: &mut PgConnection) -> sqlx::Result<bool> {
+    let catalog = catalog::store::revision(db).await?;
+    let links = access::store::revision(db).await?;
+    Ok(catalog == *desk.snapshot.revision() && links == desk.links.now().revision)
+}
+
+/// The action that the request asks for, where it is the same still.
+fn same_action<'a>(desk: &Desk<'a>, request: &Request) -> Option<&'a Action> {
+    desk.actions.find(&request.action).filter(|it| it.revision == request.revision)
+}
+
+/// The request ends: what it asks for is something else now.
+async fn void(desk: &Desk<'_>, db: &mut PgConnection, whole: Whole) -> sqlx::Result<Whole> {
+    let id = whole.request.id;
+    let why = match desk.actions.find(&whole.request.action) {
+        Some(_) => "the action was changed since: ask again",
+        None => "there is no such action any more",
+    };
+    let request = store::decide(db, id, State::Void, None, Some(why)).await?;
+    store::forget_secrets(db, id).await?;
+    note(db, "request.void", &request, "", json!({ "why": why })).await?;
+    let whole = store::completed(db, request).await?;
+    desk.show(db, &whole).await?;
+    Ok(whole)
+}
+
+/// What `action` is done to.
+fn target<'a>(
+    action: &Action,
+    given: Option<&'a Entity>,
+    snapshot: &Snapshot,
+) -> std::result::Result<Option<&'a Entity>, Refusal> {
+    match (&action.target, given) {
+        (None, None) => Ok(None),
+        (None, Some(entity)) => Err(Refusal::InvalidArgument {
+            argument: "target".into(),
+            value: entity.name.to_string(),
+            expected: format!("`{}` is done to nothing in particular", action.name),
+        }),
+        (Some(_), None) => Err(Refusal::MissingArgument {
+            usage: format!("run {}", action.name),
+            missing: "target".into(),
+            given: format!("run {}", action.name),
+        }),
+        (Some(target), Some(entity)) if target.takes(entity, snapshot) => Ok(Some(entity)),
+        (Some(target), Some(entity)) => Err(Refusal::InvalidArgument {
+            argument: "target".into(),
+            value: entity.name.to_string(),
+            expected: format!("`{}` is done to {}", action.name, target.said()),
+        }),
+    }
+}
+
+/// The name of a secret, and what only the instance's key opens.
+type Sealed = (String, Vec<u8>);
+
+/// Secrets as codes in what everybody may read, and sealed.
+fn sealed(key: &Key, given: Vec<Given>) -> (Map<String, Value>, Vec<Sealed>) {
+    let (mut inputs, mut secrets) = (Map::new(), Vec::new());
+    for it in given {
+        let value = match (it.is_secret, &it.value) {
+            (true, Value::String(secret)) => {
+                secrets.push((
+                    it.name.clone(),
+                    key.seal(SECRETS, it.name.as_bytes(), secret.as_bytes()),
+                ));
+                let code = key.mac(SECRETS, &[it.name.as_bytes(), secret.as_bytes()]);
+                json!({ "secret": hex::encode(&code[..16]) })
+            }
+            _ => it.value,
+        };
+        inputs.insert(it.name, value);
+    }
+    (inputs, secrets)
+}
+
+/// Where the card is shown: as the action says; otherwise to who decides, and where it was asked.
+fn places(desk: &Desk<'_>, action: &Action, meant: &Meant, asked_at: &Address) -> Vec<Place> {
+    let fixed = action.channel.iter().filter(|(platform, _)| desk.connected.contains(platform));
+    let mut places: Vec<Place> = fixed
+        .map(|(platform, channel)| Place {
+            platform: *platform,
+            channel: Some(channel.clone()),
+            person: None,
+            thread: None,
+        })
+        .collect();
+    if places.is_empty() {
+        let told = meant.all().into_iter();
+        let told = told.filter_map(|it| Place::of(&it, desk.snapshot, desk.links, desk.connected));
+        for place in told {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    let is_there = places.iter().any(|it| it.is_at(asked_at));
+    if !is_there && desk.connected.contains(&asked_at.platform) && !asked_at.channel_id.is_empty() {
+        places.push(Place {
+            platform: asked_at.platform,
+            channel: Some(asked_at.channel_id.clone()),
+            person: None,
+            thread: asked_at.thread.clone(),
+        });
+    }
+    places
+}
+
+fn may_break_glass(action: &Action, person: &Person) -> std::result::Result<(), Refusal> {
+    if action.break_glass.iter().any(|it| person.is(it)) {
+        return Ok(());
+    }
+    let may: Vec<String> = action.break_glass.iter().map(|it| format!("`{it}`")).collect();
+    Err(Refusal::NotAllowed {
+        rule: format!("You may not do `{}` without approval.", action.name),
+        next: match may.is_empty() {
+            true => "Its file says `break_glass` for nobody.".into(),
+            false => format!("Its file lets these: {}.", may.join(", ")),
+        },
+        instead: vec![format!("run {}", action.name)],
+    })
+}
+
+fn must_be_meant(request: &Request, digits: Option<&str>) -> std::result::Result<(), Refusal> {
+    let shown = super::intent::shown(&request.intent);
+    match digits {
+        Some(digits) if digits != shown => Err(request.settled(
+            "the card was of something else: look at the request and decide again".to_string(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn frozen(action: &Action, why: &str, until: DateTime<Utc>) -> Refusal {
+    Refusal::NotAllowed {
+        rule: format!(
+            "`{}` is frozen until {}: {}.",
+            action.name,
+            clock(until),
+            why.replace('`', "'")
+        ),
+        next: match action.break_glass.is_empty() {
+            true => "Ask again then.".into(),
+            false => "Ask again then, or have it done without approval by who may.".into(),
+        },
+        instead: Vec::new(),
+    }
+}
+
+fn nobody_could(action: &Action, meant: &Meant) -> Refusal {
+    let missing = action.rule.factors.iter().zip(&meant.0).find(|(_, who)| who.is_empty());
+    let why = match missing {
+        Some((factor, _)) => format!("it takes {}, and there is nobody", say::kind_of(factor)),
+        None => "there are too few people besides you".to_string(),
+    };
+    Refusal::NotAllowed {
+        rule: format!("Nobody could approve `{}` for you: {why}.", action.name),
+        next: "Give the target an owner or a rota, or change who approves in the action's file."
+            .into(),
+        instead: Vec::new(),
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::NotAllowed {
+        rule: format!("{WAITING_MAX} requests of yours wait for a decision."),
+        next: "Take some back, or ask those whom they name.".into(),
+        instead: vec!["requests mine".into()],
+    }
+}
+
+fn cooling(action: &Action, left_s: f64) -> Refusal {
+    let minutes = (left_s / 60.0).ceil();
+    Refusal::NotAllowed {
+        rule: format!("`{}` was done to this a moment ago.", action.name),
+        next: format!("Ask again in {minutes} min."),
+        instead: Vec::new(),
+    }
+}
+
+fn begun(whole: &Whole) -> Refusal {
+    let (_, standing) = say::standing(whole);
+    whole.request.settled(format!("it cannot be taken back any more: {standing}"))
+}
+
+fn not_opened(request: &Request) -> Refusal {
+    Refusal::NotAllowed {
+        rule: format!("The card of request {} does not show all of it.", request.id),
+        next: "Open it, then approve.".into(),
+        instead: vec![format!("requests show {}", request.id)],
+    }
+}
+
+fn no_reason(request: &Request) -> Refusal {
+    Refusal::MissingArgument {
+        usage: "deny <request> <reason>…".into(),
+        missing: "reason".into(),
+        given: format!("deny {}", request.handle()),
+    }
+}
+
+fn not_typed(request: &Request, name: &str) -> Refusal {
+    Refusal::MissingArgument {
+        usage: format!("approve {} {name}", request.id),
+        missing: "confirm".into(),
+        given: format!("approve {}", request.handle()),
+    }
+}
+
+fn no_code(request: &Request, name: &str) -> Refusal {
+    Refusal::MissingArgument {
+        usage: format!("approve {} {name} <code>", request.id),
+        missing: "code".into(),
+        given: format!("approve {} {name}", request.handle()),
+    }
+}
+
+/// How long whoever is stale waits for news before it is asked again.
+pub const FRESH_WITHIN: Duration = Duration::from_millis(1_500);
+
+impl From<Voted> for Option<Whole> {
+    fn from(voted: Voted) -> Option<Whole> {
+        match voted {
+            Voted::Counted(whole) => Some(*whole),
+            Voted::Stale => None,
+        }
+    }
+}
+
+/// That what people may changed a moment ago.
+pub fn stale() -> Error {
+    Error::Refusal(Refusal::Unavailable {
+        what: "Who may decide".into(),
+        why: "the catalog or the links changed a moment ago".into(),
+        next: "Nothing was done: click again.".into(),
+    })
+}
