@@ -164,6 +164,10 @@ impl Outbox {
         }
         self.take_announcements(&db).await?;
         self.take_cards(&db).await?;
+        // Meanwhile a message may have shown that the platform is away: it is asked first.
+        if !self.is_open() {
+            return Ok(Duration::ZERO);
+        }
         let due = self.claim(&mut *db.acquire().await?, None, free).await?;
         let edits = self.claim_edits(&db, free.saturating_sub(due.len())).await?;
         if due.is_empty() && edits.is_empty() {

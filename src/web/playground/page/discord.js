@@ -35,10 +35,16 @@ export class Discord extends Pane {
     await this.interact(2, { data: this.called(command, options) });
   }
 
+  /** Every sub-command, those of groups among them: here nobody types the group. */
+  commands() {
+    const of = (it) => (it.type === 2 ? it.options.map((inner) => ({ ...inner, group: it.name })) : [it]);
+    return this.company.commands[0].options.flatMap(of);
+  }
+
   /** `text` as a sub-command with its options: in their order, or by name. What is no command's is a question. */
   read(text) {
-    const words = [...text.matchAll(/"([^"]*)"|(\S+)/g)].map((it) => it[1] ?? it[2]);
-    const commands = this.company.commands[0].options;
+    const words = [...text.matchAll(/"([^"]*)"|((?:[^\s"]|"[^"]*")+)/g)].map((it) => it[1] ?? it[2]);
+    const commands = this.commands();
     const command = commands.find((it) => it.name === words[0]);
     if (!command) {
       const ask = commands.find((it) => it.name === "ask");
@@ -64,14 +70,16 @@ export class Discord extends Pane {
     const values = options.map(({ type, name, value }) => ({
       type, name, value: type === 3 || name === focused ? value : Number(value), ...(name === focused && { focused: true }),
     }));
-    return { id: "1", name: this.company.commands[0].name, type: 1, options: [{ type: 1, name: command.name, options: values }] };
+    const one = { type: 1, name: command.name, options: values };
+    const called = command.group ? { type: 2, name: command.group, options: [one] } : one;
+    return { id: "1", name: this.company.commands[0].name, type: 1, options: [called] };
   }
 
   /** What fits `text` as far as it is typed: a sub-command, or what the bot suggests for the option at its end. */
   async suggest(text) {
     const typed = /^\/idp\s+(.*)$/s.exec(text)?.[1];
     if (typed === undefined) return "/idp ".startsWith(text) && text ? [{ label: "/idp", value: "/idp " }] : [];
-    const commands = this.company.commands[0].options;
+    const commands = this.commands();
     const [first, ...rest] = typed.split(/\s+/);
     if (!rest.length) {
       const fit = commands.filter((it) => it.name.startsWith(first));
