@@ -431,10 +431,11 @@ async fn forget_message(db: &mut PgConnection, card: &Held) -> sqlx::Result<bool
     Ok(forgotten.rows_affected() > 0)
 }
 
+/// A version more: whoever showed the last one may write down only later that it did.
 async fn show_again(db: &mut PgConnection, card: &Held) -> sqlx::Result<()> {
     sqlx::query(
         "update idp.card
-         set done_version = 0
+         set version = version + 1
          where id = $1 and message_id = $2",
     )
     .bind(card.id)
