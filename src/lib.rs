@@ -11,7 +11,6 @@
 //! | [`error`]        | refusals, told to the person; faults, told to the log            |
 //! | [`config`]       | every setting of the process, its variable, its default          |
 //! | [`vault`]        | the instance's key, and what is sealed and signed with it        |
-//! | [`crash`]        | where tests end the process                                      |
 //! | [`postgres`]     | the private cluster, connections, migrations                     |
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |
 //! | [`catalog`]      | entities, relations, the graph; reading descriptors              |
@@ -43,7 +42,6 @@ pub mod chat;
 pub mod commands;
 pub mod config;
 pub mod conversation;
-pub mod crash;
 pub mod digests;
 pub mod error;
 pub mod facts;

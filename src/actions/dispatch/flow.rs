@@ -26,7 +26,6 @@ use crate::announcements;
 use crate::catalog::{EntityRef, Snapshot};
 use crate::config::SecretReference;
 use crate::conversation::Platform;
-use crate::crash;
 use crate::integrations::http::Client;
 use crate::integrations::invocation::{self, Class, Means, NotSent, Order, Outcome, Sent, Status};
 use crate::integrations::{Integrations, github};
@@ -315,7 +314,6 @@ async fn step(
             .await?;
         return Ok(false);
     }
-    crash::point("dispatch.before_send");
     if Instant::now() > ready_until {
         // Frozen since: somebody else may have it.
         bail!("request {} was held too long before it was sent", claimed.request);
@@ -323,7 +321,6 @@ async fn step(
     let means = office.means();
     let sending = timeout(PATIENCE, invocation::send(receiver, &means, &order));
     let sent = sending.await.unwrap_or_else(|_| Err(NotSent::unknown("It takes too long.")));
-    crash::point("dispatch.after_send");
     match sent {
         Ok(sent) => arrived(office, request, row, &sent).await,
         Err(error) => {
