@@ -896,15 +896,6 @@ fn no_code(request: &Request, name: &str) -> Refusal {
 /// How long whoever is stale waits for news before it is asked again.
 pub const FRESH_WITHIN: Duration = Duration::from_millis(1_500);
 
-impl From<Voted> for Option<Whole> {
-    fn from(voted: Voted) -> Option<Whole> {
-        match voted {
-            Voted::Counted(whole) => Some(*whole),
-            Voted::Stale => None,
-        }
-    }
-}
-
 /// That what people may changed a moment ago.
 pub fn stale() -> Error {
     Error::Refusal(Refusal::Unavailable {

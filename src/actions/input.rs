@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use regex::Regex;
 use serde::Serialize;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Number, Value, json};
 
 use crate::catalog::Snapshot;
 use crate::catalog::snapshot::Resolution;
@@ -361,11 +361,6 @@ fn unreadable(rest: &str) -> Refusal {
         expected: "write each as a name, `=` and its value; in quotes where there are spaces"
             .into(),
     }
-}
-
-/// `given` as receivers read it; secrets by what `open` makes of them.
-pub fn object(given: &[Given]) -> Map<String, Value> {
-    given.iter().map(|it| (it.name.clone(), it.value.clone())).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::input::{Given, MASKED};
-use super::intent::shown;
+use super::intent::{canonical, shown};
 use super::rule::{Factor, Meant, Who};
 use super::{Action, Execution, Progress, Request, Risk, State, Verdict, Vote, Whole, clock};
 use crate::access::Links;
@@ -92,7 +92,7 @@ pub fn details(whole: &Whole, scene: &Scene<'_>) -> String {
         let _ = write!(text, "\n\n**{}**\n\n{}", plain(name), code_block(&text_of(value)));
     }
     for (name, value) in &request.pinned {
-        let value = Untrusted::from(text_of(value).as_str()).to_code();
+        let value = Untrusted::from(canonical(value).as_str()).to_code();
         let _ = write!(text, "\n\nFixed: {} {value}", plain(name));
     }
     if request.state == State::Pending {
@@ -184,8 +184,8 @@ fn inputs(whole: &Whole, scene: &Scene<'_>) -> String {
         let _ = write!(text, "\n- {}: {}{more}", plain(title), plain(&shown));
     }
     for (name, value) in &request.pinned {
-        let value = text_of(value);
-        let _ = write!(text, "\n- {}: {}", plain(name), Untrusted::from(value.as_str()).to_code());
+        let value = Untrusted::from(canonical(value).as_str()).to_code();
+        let _ = write!(text, "\n- Fixed for {}: {value}", plain(name));
     }
     let mut text = if text.is_empty() { text } else { format!("\n{text}") };
     if request.is_long && request.state == State::Pending {

@@ -604,12 +604,10 @@ const REQUESTS: &str = "What was asked for";
 
 /// What requests are decided by, as `snapshot` has it.
 fn desk<'a>(
-    question: &Question<'a>,
     means: &Means<'a>,
     snapshot: &'a Snapshot,
 ) -> std::result::Result<actions::flow::Desk<'a>, Refusal> {
     let db = means.db.ok_or_else(|| no_database(REQUESTS))?;
-    let _ = question;
     Ok(actions::flow::Desk {
         db,
         key: means.key,
@@ -642,7 +640,7 @@ async fn ask_run(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     };
     let (typed, break_glass) = lookups::actions::inputs(question)?;
     let given = lookups::actions::without_secrets(question, action, means.way, &typed)?;
-    let desk = desk(question, means, snapshot)?;
+    let desk = desk(means, snapshot)?;
     let ask = Ask { action, target, typed, person, way, address: question.address, break_glass };
     let asked = timeout(ASKED_WITHIN, actions::flow::ask(&desk, ask)).await;
     match settled(REQUESTS, asked) {
@@ -665,7 +663,7 @@ async fn decide(question: &Question<'_>, means: &Means<'_>, verdict: Verdict) ->
     loop {
         // What people are is looked at now, not when they began to ask.
         let snapshot = means.catalog.snapshot();
-        let desk = desk(question, means, &snapshot)?;
+        let desk = desk(means, &snapshot)?;
         let ballot = Ballot {
             handle,
             person: question.person,
@@ -688,7 +686,7 @@ async fn decide(question: &Question<'_>, means: &Means<'_>, verdict: Verdict) ->
 
 /// What waits that whoever asks may `verb`.
 async fn undecided(question: &Question<'_>, means: &Means<'_>, verb: &str) -> Result<Value> {
-    let desk = desk(question, means, question.snapshot)?;
+    let desk = desk(means, question.snapshot)?;
     let which = Which { open: true, ..Which::default() };
     let asked = timeout(PATIENCE, actions::flow::list(desk.db, &which, 0, REQUESTS_MAX)).await;
     let (mut found, _) = answered(REQUESTS, asked)?;
@@ -704,7 +702,7 @@ async fn take_back(question: &Question<'_>, means: &Means<'_>) -> Result<Value> 
         return undecided(question, means, "cancel").await;
     };
     let reason = lookups::actions::note(question, "reason")?;
-    let desk = desk(question, means, question.snapshot)?;
+    let desk = desk(means, question.snapshot)?;
     let taken = actions::flow::cancel(&desk, handle, question.person, means.way, reason);
     lookups::actions::decided(&settled(REQUESTS, timeout(PATIENCE, taken).await)?)
 }
@@ -712,7 +710,7 @@ async fn take_back(question: &Question<'_>, means: &Means<'_>) -> Result<Value> 
 async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     use lookups::actions::View;
     let (person, way) = (question.person, means.way);
-    let desk = desk(question, means, question.snapshot)?;
+    let desk = desk(means, question.snapshot)?;
     let which = match View::of(question) {
         View::Show => {
             let id = lookups::actions::number(question)?;

@@ -819,13 +819,17 @@ async fn a_secret_is_sealed_shown_to_nobody_and_sent_to_the_receiver() {
         "{}",
         shown.markdown
     );
-    let everywhere = "select coalesce(string_agg(t::text, ' '), '') from (
-        select r::text as t from idp.request r union all select s::text from idp.request_secret s
-        union all select c::text from idp.card c union all select q::text from idp.asked q) all_of_it";
-    let everywhere = sqlx::query_scalar::<_, String>(everywhere).fetch_one(doing.db()).await;
-    if let Ok(everywhere) = everywhere {
-        assert!(!everywhere.contains("canary"), "{everywhere}");
+    let of = async |table: &str| {
+        let all = format!("select coalesce(string_agg(t::text, ' '), '') from idp.{table} t");
+        sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(all))
+            .fetch_one(doing.db())
+            .await
+            .unwrap()
+    };
+    for table in ["request", "request_secret", "card", "card_line", "audit", "outbox", "inbox"] {
+        assert!(!of(table).await.contains("canary"), "{table}");
     }
+    assert!(of("request").await.contains("payment-api"), "the control");
     doing.does(OWNER, &format!("approve {id}")).await;
     doing.does(PLATFORM, &format!("approve {id}")).await;
     doing.works().await;
@@ -899,14 +903,12 @@ async fn hostile_words_of_a_request_are_only_words() {
             .await
             .unwrap()
             .unwrap_or_default();
-        let control = Reply::markdown(hostile);
         let plain = doing.does(ASKER, "run restart payment-api reason=plain").await.answer["id"]
             .as_i64()
             .unwrap();
         let expected = doing.does(OWNER, &format!("requests show {plain}")).await.markdown;
         assert_eq!(links(&shown), links(&expected), "{hostile}: {shown}");
         assert!(!card.contains("](<idp:approve 1>)"), "{card}");
-        assert!(control.markdown == hostile);
         doing.does(ASKER, &format!("cancel {id}")).await;
         doing.does(ASKER, &format!("cancel {plain}")).await;
     }

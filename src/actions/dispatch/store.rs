@@ -195,11 +195,6 @@ pub async fn about_to_send(
     Ok(written.rows_affected() == 1)
 }
 
-/// Whether nothing is begun any more.
-pub async fn is_stopped(db: &PgPool) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select exists (select from idp.emergency_stop)").fetch_one(db).await
-}
-
 /// What is written down of a step; what is `None` stays.
 #[derive(Debug, Default)]
 pub struct Found<'a> {
