@@ -81,6 +81,7 @@ mod pictures;
 mod pictures_in_chat;
 mod playground;
 mod portal;
+mod races;
 mod recent_answers;
 #[path = "../faults/scale.rs"]
 mod scale;
