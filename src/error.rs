@@ -75,6 +75,9 @@ pub enum Refusal {
     /// A button, select or form that this version of the program does not know.
     Outdated,
 
+    /// A click or a form that nobody answered for so long that it does not count any more.
+    Missed,
+
     Unavailable {
         what: String,
         why: String,
@@ -150,6 +153,7 @@ impl Refusal {
             Refusal::NotUnderstood { .. } => "not_understood",
             Refusal::NothingNamed { .. } => "nothing_named",
             Refusal::Outdated => "outdated",
+            Refusal::Missed => "missed",
             Refusal::Unavailable { .. } => "unavailable",
             Refusal::Settled { .. } => "settled",
             Refusal::NotAllowed { .. } => "not_allowed",
@@ -250,6 +254,11 @@ impl Refusal {
                 "This is of another version of idp: nothing happened. Ask again, or type {}.",
                 code("help")
             ),
+            Refusal::Missed => {
+                "You clicked while idp was away, and it was too late to do it when it came back. \
+                 Unless you see here that it was done, nothing was: click again."
+                    .to_string()
+            }
             Refusal::Unavailable { what, why, next } => {
                 let (what, why, next) = (told(what), told(why), told(next));
                 format!("{what} cannot be asked right now: {why}. {next}")

@@ -206,6 +206,7 @@ fn why(outcome: &str) -> &'static str {
         "nothing_named" => "a message that names nothing",
         "not_allowed" => "not allowed",
         "outdated" => "a button of another version",
+        "missed" => "a click while idp was away",
         "unavailable" => "something could not be asked",
         FAULT => "something broke on our side",
         _ => "another reason",

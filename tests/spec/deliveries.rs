@@ -14,9 +14,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::discord_world::{self, GUILD, call};
 use crate::scale::full_or;
+use crate::waiting::until;
 use crate::world::{self, TEAM, World, interaction};
 
 /// How often each platform delivers the same, at most.
@@ -305,4 +307,79 @@ async fn in_whichever_order_it_is_delivered_the_outcome_is_the_same() {
         illegal.len()
     );
     assert!(illegal.is_empty(), "{:#?}", &illegal[..illegal.len().min(10)]);
+}
+
+/// Clicks that each platform delivered `minutes` ago to a process that died with all others; where their answers are
+/// heard.
+async fn lie(world: &World, minutes: i32) -> [String; 2] {
+    let click = |platform: &str, tenant: &str, channel: &str, who: &str| {
+        json!({
+            "speaker": { "platform": platform, "tenant": tenant, "user_id": who },
+            "address": { "platform": platform, "tenant": tenant, "channel_id": channel, "channel_name": null, "thread": null },
+            "words": "owner payment-api",
+        })
+    };
+    let response_url = format!("http://{}/respond/{minutes}", world.fake.address);
+    let slack = click("slack", TEAM, "C0NOBODY", "U0ADA");
+    let discord = click("discord", GUILD, "600000000000000001", "400000000000000001");
+    let said = json!({ "said": { "speaker": slack["speaker"], "address": slack["address"], "text": "owner checkout" } });
+    for (platform, envelope, body) in [
+        (
+            "slack",
+            "click",
+            json!({ "clicked": { "click": slack, "response_url": response_url, "replaces": false } }),
+        ),
+        ("slack", "mention", said),
+        ("discord", "click", json!({ "click": discord, "token": format!("token-{minutes}") })),
+    ] {
+        sqlx::query(
+            "insert into idp.inbox (platform, tenant, envelope, body, received_at, lease_until)
+             values ($1, 'T', $2, $3, clock_timestamp() - make_interval(mins => $4), clock_timestamp() - interval '1 s')",
+        )
+        .bind(platform)
+        .bind(format!("{envelope} {minutes}"))
+        .bind(body)
+        .bind(minutes)
+        .execute(&world.fresh.pool)
+        .await
+        .unwrap();
+    }
+    let discord = format!(
+        "PATCH /webhooks/{}/token-{minutes}/messages/@original",
+        discord_world::APPLICATION
+    );
+    [format!("/respond/{minutes}"), discord]
+}
+
+/// Every process was away: whoever clicked before is told that it does not count any more, and nothing is done. Whoever
+/// only asked has asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_that_nobody_was_there_for_is_answered_and_does_nothing() {
+    let world = World::new().await;
+    let (late, soon) = (lie(&world, 6).await, lie(&world, 1).await);
+    let stop = CancellationToken::new();
+    let kept = [
+        tokio::spawn(world.dispatcher.clone().keep(stop.clone())),
+        tokio::spawn(world.discord.clone().keep(stop.clone())),
+    ];
+    let unfinished = async || {
+        let unfinished = "select count(*) from idp.inbox where done_at is null";
+        sqlx::query_scalar::<_, i64>(unfinished).fetch_one(&world.fresh.pool).await.unwrap()
+    };
+    until("all is done", unfinished, |left| *left == 0).await;
+    stop.cancel();
+    join_all(kept).await;
+    world.rests().await;
+    let said = said(&world).await;
+    for (places, words, others) in
+        [(late, "while idp was away", "owned by"), (soon, "owned by", "was away")]
+    {
+        for place in places {
+            let told = said[&place].iter().map(Value::to_string).collect::<Vec<_>>();
+            assert_eq!(told.len(), 1, "{place}: {told:?}");
+            assert!(told[0].contains(words) && !told[0].contains(others), "{place}: {told:?}");
+        }
+    }
+    // The mention of six minutes ago is not answered, that of a minute ago is.
+    assert_eq!(said["C0NOBODY"].len(), 1, "{said:?}");
 }

@@ -269,6 +269,15 @@ impl Dispatcher {
         post(address.tenant, key, to, reply)
     }
 
+    /// Sends `post` as the answer to its request; what cannot be sent so, or not yet, is to be posted.
+    async fn answer_at_once(self: &Arc<Self>, mut post: Post) -> anyhow::Result<Answered> {
+        let Err(unsent) = self.send(&post, Route::Answer, WAIT_MAX).await else {
+            return Ok(Answered::Done);
+        };
+        post.after = self.worker.outbox.after_answer(&mut post.to, unsent, true)?;
+        Ok(Answered::Post(Box::new(post)))
+    }
+
     /// Takes what came in, once; its answer follows in the background, and `replaces` the message that was
     /// clicked on, or comes below it.
     async fn take(
@@ -469,12 +478,21 @@ impl Answers for Dispatcher {
                 (speaker, address, token, self.app.answer_about(pointing).await)
             }
         };
-        let mut post = self.answer_to(speaker, address, delivery.envelope.clone(), token, reply);
-        let Err(unsent) = self.send(&post, Route::Answer, WAIT_MAX).await else {
+        let post = self.answer_to(speaker, address, delivery.envelope.clone(), token, reply);
+        self.answer_at_once(post).await
+    }
+
+    async fn excuse(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<Answered> {
+        let errand = Errand::deserialize(&delivery.body)
+            .context("could not read what another version wrote down")?;
+        let Errand::Clicked(Clicked { click, token, filled }) = errand else {
             return Ok(Answered::Done);
         };
-        post.after = self.worker.outbox.after_answer(&mut post.to, unsent, true)?;
-        Ok(Answered::Post(Box::new(post)))
+        let Click { speaker, address, .. } = click;
+        let way = if filled { Way::Filled } else { Way::Button };
+        let reply = self.app.refuse(way, &speaker, Refusal::Missed.into());
+        let post = self.answer_to(speaker, address, delivery.envelope.clone(), token, reply);
+        self.answer_at_once(post).await
     }
 }
 

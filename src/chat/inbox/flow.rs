@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::{Delivery, Inbox, Taken, store};
+use super::{Delivery, Inbox, Left, Taken, store};
 
 /// Longer than any answer takes; after it the process that took the delivery counts as dead.
 const LEASE_S: f64 = 30.0;
@@ -13,7 +13,7 @@ const LEASE_S: f64 = 30.0;
 /// Slack and Discord wait three seconds for an acknowledgement.
 const WRITE_WITHIN: Duration = Duration::from_millis(1_500);
 
-/// What came in longer ago is not answered any more: whoever asked has asked again.
+/// What came in longer ago is not done any more: whoever asked has asked again, and who clicked looks elsewhere.
 const FRESH_S: f64 = 300.0;
 
 impl Inbox {
@@ -57,11 +57,7 @@ impl Inbox {
     ///
     /// # Errors
     /// The database's.
-    pub async fn take_up(
-        &self,
-        db: &PgPool,
-        platform: &'static str,
-    ) -> sqlx::Result<Vec<Delivery>> {
+    pub async fn take_up(&self, db: &PgPool, platform: &'static str) -> sqlx::Result<Vec<Left>> {
         store::forget(db).await?;
         store::claim(db, platform, LEASE_S, FRESH_S).await
     }

@@ -4,6 +4,9 @@
 //! delivery ──take──▶ New ──written down──▶ acknowledged ──answered──▶ done
 //!              └───▶ Known: acknowledged, nothing else            └─ process dies ─▶ another takes it up
 //! ```
+//! Where every process was away for minutes, a question is not answered any more, and a click decides nothing: whoever
+//! clicked is told so.
+//!
 //! While the database is away the memory of this process tells duplicates apart, and what came in is
 //! answered all the same: a lookup must work in an incident.
 
@@ -32,6 +35,14 @@ pub struct Delivery {
     pub tenant: String,
     pub envelope: String,
     pub body: serde_json::Value,
+}
+
+/// What another process took and left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Left {
+    pub delivery: Delivery,
+    /// Whether it came so long ago that it is not done any more.
+    pub is_late: bool,
 }
 
 /// The deliveries that this process took.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::{PgExecutor, PgPool};
 
-use super::Delivery;
+use super::{Delivery, Left};
 
 /// `false` when the delivery was there before.
 pub async fn insert(db: &PgPool, delivery: &Delivery, lease_s: f64) -> sqlx::Result<bool> {
@@ -36,33 +36,35 @@ pub async fn finish(db: impl PgExecutor<'_>, delivery: &Delivery) -> sqlx::Resul
     Ok(())
 }
 
-/// Unfinished deliveries of `platform` whose lease has ended and that are not older than `fresh_s`.
+/// Unfinished deliveries of `platform` whose lease has ended; those are late that are older than `fresh_s`.
 pub async fn claim(
     db: &PgPool,
     platform: &'static str,
     lease_s: f64,
     fresh_s: f64,
-) -> sqlx::Result<Vec<Delivery>> {
-    let rows: Vec<(String, String, Value)> = sqlx::query_as(
+) -> sqlx::Result<Vec<Left>> {
+    let rows: Vec<(String, String, Value, bool)> = sqlx::query_as(
         "update idp.inbox
          set lease_until = clock_timestamp() + make_interval(secs => $2)
          where (platform, tenant, envelope) in (
            select platform, tenant, envelope
            from idp.inbox
            where platform = $1 and done_at is null and lease_until < clock_timestamp()
-             and received_at > clock_timestamp() - make_interval(secs => $3)
            order by received_at
            limit 100
            for update skip locked)
-         returning tenant, envelope, body",
+         returning tenant, envelope, body, received_at <= clock_timestamp() - make_interval(secs => $3)",
     )
     .bind(platform)
     .bind(lease_s)
     .bind(fresh_s)
     .fetch_all(db)
     .await?;
-    let delivery = |(tenant, envelope, body)| Delivery { platform, tenant, envelope, body };
-    Ok(rows.into_iter().map(delivery).collect())
+    let left = |(tenant, envelope, body, is_late)| {
+        let delivery = Delivery { platform, tenant, envelope, body };
+        Left { delivery, is_late }
+    };
+    Ok(rows.into_iter().map(left).collect())
 }
 
 /// Deletes what came in a day ago: no platform delivers anything again so late.

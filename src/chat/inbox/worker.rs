@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Delivery, Inbox, Taken};
+use super::{Delivery, Inbox, Left, Taken};
 use crate::app::App;
 use crate::chat::Rejection;
 use crate::chat::outbox::Post;
@@ -25,6 +25,15 @@ pub trait Answers: Posts {
     /// # Errors
     /// The platform's, which are not worth another try, or a delivery that cannot be read.
     fn answer(
+        self: &Arc<Self>,
+        delivery: &Delivery,
+    ) -> impl Future<Output = anyhow::Result<Answered>> + Send;
+
+    /// Tells whoever clicked, or filled in a form, that `delivery` came too late to be done; others wait no longer.
+    ///
+    /// # Errors
+    /// As [`Answers::answer`].
+    fn excuse(
         self: &Arc<Self>,
         delivery: &Delivery,
     ) -> impl Future<Output = anyhow::Result<Answered>> + Send;
@@ -98,6 +107,19 @@ impl Worker {
         });
     }
 
+    /// Has what was left answered in the background, or excused.
+    fn take_on<A: Answers>(&self, answers: Arc<A>, left: Left) {
+        let Left { delivery, is_late } = left;
+        if !is_late {
+            return self.work(answers, delivery);
+        }
+        let worker = self.clone();
+        self.tasks.spawn(async move {
+            let excused = answers.excuse(&delivery).await;
+            worker.conclude(&answers, &delivery, excused).await;
+        });
+    }
+
     /// Posts what is to be posted; the delivery is done then, unless it cannot be answered now.
     pub async fn conclude<P: Posts>(
         &self,
@@ -132,7 +154,7 @@ impl Worker {
         loop {
             if let Some(db) = self.acks() {
                 match self.inbox.take_up(&db, self.platform).await {
-                    Ok(left) => left.into_iter().for_each(|it| self.work(answers.clone(), it)),
+                    Ok(left) => left.into_iter().for_each(|it| self.take_on(answers.clone(), it)),
                     Err(error) => {
                         let error = format!("{:#}", anyhow::Error::new(error));
                         tracing::warn!(error, "could not look for unanswered questions");

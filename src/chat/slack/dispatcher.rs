@@ -516,6 +516,22 @@ impl Answers for Dispatcher {
             }
         }
     }
+
+    async fn excuse(self: &Arc<Self>, delivery: &Delivery) -> anyhow::Result<Answered> {
+        let errand = Errand::deserialize(&delivery.body)
+            .context("could not read what another version wrote down")?;
+        let (way, speaker, address, response_url) = match errand {
+            Errand::Clicked { click, response_url, .. } => {
+                (Way::Button, click.speaker, click.address, response_url)
+            }
+            Errand::Filled(it) => (Way::Filled, it.speaker, it.address, it.response_url),
+            Errand::Said(_) | Errand::Pointed { .. } => return Ok(Answered::Done),
+        };
+        let reply = self.app.refuse(way, &speaker, Refusal::Missed.into());
+        let answer = Some(response_url).filter(|it| !it.is_empty());
+        let to = To { answer, alone: true, ..to(speaker, &address) };
+        self.answer_at_once(post(address.tenant, delivery.envelope.clone(), to, reply)).await
+    }
 }
 
 /// Whether what a form is opened by was used before.
