@@ -24,6 +24,8 @@
 //! approve:
 //!   by: [owner, on-call, {who: group:security, count: 2}]   # each another person, never who asks; or `nobody`
 //!   within: 4h                     # 24h without it
+//!   escalate: 1h                   # when the next level on call is called; at three quarters of its time without it
+//!   delegate: true                 # whether who may decide may hand that on; without it: unless the risk is high
 //! channel: {slack: C0123456789}    # where it is approved; without it: the channel of who owns the target, and where it was asked
 //! freeze:                          # when it is not done
 //!   - {days: [fri], from: "16:00", until: "24:00", zone: Europe/Berlin, why: Nobody restarts on a Friday evening}
@@ -146,7 +148,7 @@ fn action(keys: &mut Fields, text: &str) -> Option<Action> {
     let inputs = inputs(keys);
     let (risk, risk_at) = risk(keys);
     let requesters = requesters(keys, target.is_some());
-    let (rule, rule_at) = rule(keys);
+    let Asking { rule, at: rule_at, delegates, escalate } = rule(keys);
     let channel = channel(keys);
     let freezes = freeze::read(keys);
     let cooldown = keys.duration("cooldown", Duration::from_secs(1), 30 * DAY);
@@ -170,6 +172,8 @@ fn action(keys: &mut Fields, text: &str) -> Option<Action> {
         risk,
         requesters,
         rule,
+        delegates: delegates.unwrap_or(risk < Risk::High),
+        escalate,
         channel,
         freezes,
         cooldown,
@@ -400,17 +404,28 @@ fn requesters(keys: &mut Fields, has_target: bool) -> Requesters {
     }
 }
 
-fn rule(keys: &mut Fields) -> (Rule, Option<Position>) {
-    let Some(node) = keys.take("approve") else { return (Rule::default(), None) };
+/// What `approve` says, and where.
+struct Asking {
+    rule: Rule,
+    at: Option<Position>,
+    delegates: Option<bool>,
+    escalate: Option<Duration>,
+}
+
+fn rule(keys: &mut Fields) -> Asking {
+    let said = |rule, at| Asking { rule, at, delegates: None, escalate: None };
+    let Some(node) = keys.take("approve") else { return said(Rule::default(), None) };
     let at = node.at;
     let nobody = Rule { factors: Vec::new(), within_s: WITHIN.as_secs() };
     if matches!(&node.content, Content::Text(word) if word == "nobody") {
-        return (nobody, Some(at));
+        return said(nobody, Some(at));
     }
     let Some(mut inner) = Fields::of(node, "approve", keys.file, keys.problems) else {
-        return (nobody, Some(at));
+        return said(nobody, Some(at));
     };
     let within = inner.duration("within", MINUTE, 30 * DAY).unwrap_or(WITHIN);
+    let delegates = inner.flag("delegate");
+    let escalate = inner.duration("escalate", MINUTE, 30 * DAY);
     let mut factors: Vec<Factor> = Vec::new();
     for item in inner.items("by") {
         let item_at = item.at;
@@ -448,8 +463,22 @@ fn rule(keys: &mut Fields) -> (Rule, Option<Position>) {
         let hint = "Write `by: [owner]`, or `approve: nobody`.";
         inner.problem(at, "approve", "Nobody is named who approves it.", hint);
     }
+    let asks_on_call = factors.iter().any(|it| it.who == Who::OnCall);
+    if escalate.is_some() && !asks_on_call {
+        let hint = "Add `on-call` to `by`, or leave `escalate` out.";
+        inner.problem(at, "approve", "Nobody on call is asked, so that no level follows.", hint);
+    }
+    if escalate.is_some_and(|it| it >= within) {
+        let hint = "Write less than `within`.";
+        inner.problem(
+            at,
+            "approve",
+            "It would have expired before the next level is called.",
+            hint,
+        );
+    }
     inner.refuse_unknown();
-    (Rule { factors, within_s: within.as_secs() }, Some(at))
+    Asking { rule: Rule { factors, within_s: within.as_secs() }, at: Some(at), delegates, escalate }
 }
 
 /// Whether anybody could meet `rule`, as far as the file alone tells.

@@ -14,7 +14,7 @@ use super::rule::Meant;
 use super::store::{self, New, NewStep, NewVote, Which};
 use super::{
     Action, ActionSet, AtOnce, Proof, Request, Requesters, Risk, State, Verdict, Whole, clock,
-    dispatch, freeze, handle, say, unknown,
+    delegation, dispatch, freeze, handle, say, unknown,
 };
 use crate::access::totp;
 use crate::access::{self, Authority, Links, Object, Person, Verb};
@@ -59,6 +59,11 @@ impl Desk<'_> {
         let target = request.target.as_ref();
         let on_call = self.on_call(target);
         Meant::of(&request.rule, target, &on_call, self.snapshot)
+    }
+
+    /// The factors of its rule that `person` may speak for, by themselves or for somebody else.
+    pub(super) fn factors_of(&self, whole: &Whole, person: &Person, meant: &Meant) -> Vec<usize> {
+        delegation::factors_of(whole, person, meant, self.links, self.snapshot)
     }
 
     /// Shows how `whole` stands, wherever its card is.
@@ -376,13 +381,15 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         return Err(whole.ended().into());
     };
     let meant = desk.meant(request);
-    let owners = meant.all();
-    let object = Object::Entity { owners: &owners };
     // Who they are by what the database says now, not by what was known when they clicked.
     let person = &Person::of(&ballot.person.speaker, desk.links, desk.snapshot);
     let by = who(person)?.clone();
+    let factors = desk.factors_of(&whole, person, &meant);
+    let mut owners = meant.all();
+    // Whom somebody handed their decision to is asked as they were.
+    owners.extend((!factors.is_empty()).then(|| by.clone()));
+    let object = Object::Entity { owners: &owners };
     desk.authority.authorize(person, ballot.way, Verb::Approve, object)?;
-    let factors = request.rule.factors_of(person, &meant);
     let state = whole.vote(&by, ballot.verdict, &factors, now)?;
     let mut proof = Proof::Click;
     if ballot.verdict == Verdict::Approve {
@@ -576,7 +583,7 @@ pub fn details(desk: &Desk<'_>, whole: &Whole) -> String {
 /// Whether `person` is among those who may decide on `whole` now.
 pub fn may_decide(desk: &Desk<'_>, whole: &Whole, person: &Person) -> bool {
     let Some(by) = &person.user else { return false };
-    let factors = whole.request.rule.factors_of(person, &desk.meant(&whole.request));
+    let factors = desk.factors_of(whole, person, &desk.meant(&whole.request));
     whole.vote(by, Verdict::Approve, &factors, desk.now).is_ok()
 }
 
@@ -676,19 +683,23 @@ pub async fn resume(desk: &Desk<'_>, person: &Person, way: Way) -> Result<bool> 
 }
 
 /// Whether what this process knows of people and owners is what the database has.
-async fn is_fresh(desk: &Desk<'_>, db: &mut PgConnection) -> sqlx::Result<bool> {
+pub(super) async fn is_fresh(desk: &Desk<'_>, db: &mut PgConnection) -> sqlx::Result<bool> {
     let catalog = catalog::store::revision(db).await?;
     let links = access::store::revision(db).await?;
     Ok(catalog == *desk.snapshot.revision() && links == desk.links.now().revision)
 }
 
 /// The action that the request asks for, where it is the same still.
-fn same_action<'a>(desk: &Desk<'a>, request: &Request) -> Option<&'a Action> {
+pub(super) fn same_action<'a>(desk: &Desk<'a>, request: &Request) -> Option<&'a Action> {
     desk.actions.find(&request.action).filter(|it| it.revision == request.revision)
 }
 
 /// The request ends: what it asks for is something else now.
-async fn void(desk: &Desk<'_>, db: &mut PgConnection, whole: Whole) -> sqlx::Result<Whole> {
+pub(super) async fn void(
+    desk: &Desk<'_>,
+    db: &mut PgConnection,
+    whole: Whole,
+) -> sqlx::Result<Whole> {
     let id = whole.request.id;
     let why = match desk.actions.find(&whole.request.action) {
         Some(_) => "the action was changed since: ask again",
@@ -799,7 +810,10 @@ fn may_break_glass(action: &Action, person: &Person) -> std::result::Result<(), 
     })
 }
 
-fn must_be_meant(request: &Request, digits: Option<&str>) -> std::result::Result<(), Refusal> {
+pub(super) fn must_be_meant(
+    request: &Request,
+    digits: Option<&str>,
+) -> std::result::Result<(), Refusal> {
     let shown = super::intent::shown(&request.intent);
     match digits {
         Some(digits) if digits != shown => Err(request.settled(

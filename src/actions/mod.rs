@@ -16,6 +16,7 @@
 //! - The tables refuse what must not be, whatever this program believes: see `migrations/0019_actions.sql`.
 //! - The clock is the database's.
 
+pub mod delegation;
 pub mod dispatch;
 pub mod file;
 pub mod flow;
@@ -38,6 +39,7 @@ use crate::catalog::{Entity, EntityRef, Snapshot};
 use crate::conversation::{Platform, Speaker};
 use crate::error::Refusal;
 use crate::integrations::invocation::Receiver;
+use delegation::Delegation;
 use freeze::Freeze;
 use input::Input;
 use rule::Rule;
@@ -65,6 +67,10 @@ pub struct Action {
     pub risk: Risk,
     pub requesters: Requesters,
     pub rule: Rule,
+    /// Whether who may decide may hand that on.
+    pub delegates: bool,
+    /// After how long the next level on call is called; `None`: three quarters of its time.
+    pub escalate: Option<Duration>,
     /// Where it is approved; empty: in the channel of who owns the target, and where it was asked.
     pub channel: Vec<(Platform, String)>,
     pub freezes: Vec<Freeze>,
@@ -317,6 +323,8 @@ pub struct Request {
     pub break_glass: Option<String>,
     /// Whether its inputs are too long for a card.
     pub is_long: bool,
+    /// How many levels on call were called.
+    pub level: usize,
     pub state: State,
     pub version: i32,
     pub requested_at: DateTime<Utc>,
@@ -403,6 +411,8 @@ pub struct Whole {
     pub request: Request,
     /// The oldest first.
     pub votes: Vec<Vote>,
+    /// What was handed on, the oldest first.
+    pub delegations: Vec<Delegation>,
     pub execution: Option<Execution>,
 }
 
@@ -446,6 +456,13 @@ impl Whole {
         }
         if verdict == Verdict::Deny {
             return Ok(State::Denied);
+        }
+        if let Some(handed) = self.delegations.iter().find(|it| it.person == *by) {
+            return Err(request.settled(format!(
+                "you have handed your yes to `{}` at {}",
+                handed.delegate,
+                clock(handed.at)
+            )));
         }
         let mut yeses = self.yeses();
         let before = request.rule.standing(&yeses).count();
@@ -598,6 +615,7 @@ mod tests {
             places: Vec::new(),
             break_glass: None,
             is_long: false,
+            level: 1,
             state: State::Pending,
             version: 1,
             requested_at: noon(),
@@ -606,7 +624,7 @@ mod tests {
             decided_by: None,
             note: None,
         };
-        Whole { request, votes: Vec::new(), execution: None }
+        Whole { request, votes: Vec::new(), delegations: Vec::new(), execution: None }
     }
 
     fn with_yes(mut whole: Whole, by: &str, factors: &[usize]) -> Whole {

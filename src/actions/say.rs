@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::delegation::Delegation;
 use super::input::{Given, MASKED};
 use super::intent::{canonical, shown};
 use super::rule::{Factor, Meant, Who};
@@ -64,9 +65,7 @@ pub fn card(whole: &Whole, scene: &Scene<'_>) -> Reply {
         text.push_str(&blast_radius(whole, scene));
         text.push_str(&needed(whole, scene));
     }
-    for vote in &whole.votes {
-        text.push_str(&said(vote, scene.snapshot));
-    }
+    text.push_str(&what_was_said(whole, scene));
     if let Some(note) = &request.note
         && request.state != State::Denied
     {
@@ -75,7 +74,7 @@ pub fn card(whole: &Whole, scene: &Scene<'_>) -> Reply {
     if let Some(execution) = &whole.execution {
         text.push_str(&steps(execution));
     }
-    text.push_str(&buttons(whole));
+    text.push_str(&buttons(whole, scene));
     Reply {
         markdown: text,
         audience: Audience::Channel,
@@ -99,13 +98,11 @@ pub fn details(whole: &Whole, scene: &Scene<'_>) -> String {
         text.push_str(&blast_radius(whole, scene));
         text.push_str(&needed(whole, scene));
     }
-    for vote in &whole.votes {
-        text.push_str(&said(vote, scene.snapshot));
-    }
+    text.push_str(&what_was_said(whole, scene));
     if let Some(execution) = &whole.execution {
         text.push_str(&steps(execution));
     }
-    text.push_str(&buttons(whole));
+    text.push_str(&buttons(whole, scene));
     text
 }
 
@@ -279,6 +276,32 @@ fn name(who: &EntityRef, links: &Links, snapshot: &Snapshot) -> String {
     mention(&label(who, snapshot), &accounts)
 }
 
+/// What was handed on, and who said yes or no.
+fn what_was_said(whole: &Whole, scene: &Scene<'_>) -> String {
+    let handed = whole.delegations.iter().map(|it| handed(it, scene));
+    handed.chain(whole.votes.iter().map(|it| said(it, scene.snapshot))).collect()
+}
+
+fn handed(it: &Delegation, scene: &Scene<'_>) -> String {
+    let who = plain(&label(&it.person, scene.snapshot));
+    let to = name(&it.delegate, scene.links, scene.snapshot);
+    let note = it.note.as_deref().map(|it| format!(": {}", plain(it))).unwrap_or_default();
+    format!("\n\n↪️ **{who}** lets {to} decide, since {}{note}", clock(it.at))
+}
+
+/// That somebody decides in place of another, said to them.
+pub fn handed_on(
+    by: &EntityRef,
+    to: &EntityRef,
+    note: Option<&str>,
+    links: &Links,
+    snapshot: &Snapshot,
+) -> Reply {
+    let note = note.map(|it| format!(": {}", plain(it))).unwrap_or_default();
+    let who = plain(&label(by, snapshot));
+    line(format!("↪️ {}: **{who}** lets you decide{note}", name(to, links, snapshot)))
+}
+
 fn said(vote: &Vote, snapshot: &Snapshot) -> String {
     let who = plain(&label(&vote.person, snapshot));
     let (sign, verb) = match vote.verdict {
@@ -310,7 +333,7 @@ fn steps(execution: &Execution) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-fn buttons(whole: &Whole) -> String {
+fn buttons(whole: &Whole, scene: &Scene<'_>) -> String {
     let request = &whole.request;
     let handle = request.handle();
     let mut buttons = Vec::new();
@@ -324,6 +347,9 @@ fn buttons(whole: &Whole) -> String {
             buttons.push(form_button("Deny", &format!("deny {handle}")));
             if request.is_long {
                 buttons.push(button("Show all", &format!("requests show {}", request.id)));
+            }
+            if scene.action.is_some_and(|it| it.delegates) {
+                buttons.push(form_button("Delegate", &format!("requests delegate {handle}")));
             }
             buttons.push(form_button("Ask", &format!("requests ask {}", request.id)));
             buttons.push(button("Take back", &format!("cancel {handle}")));

@@ -6,13 +6,16 @@ use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::{Execution, Progress, Proof, Request, Risk, State, StepStanding, Verdict, Vote, Whole};
+use super::{
+    Execution, Progress, Proof, Request, Risk, State, StepStanding, Verdict, Vote, Whole,
+    delegation,
+};
 use crate::announcements::Place;
 use crate::catalog::EntityRef;
 use crate::conversation::{Platform, Speaker};
 
 const COLUMNS: &str = "id, nonce, action, revision, target, inputs, pinned, intent, rule, risk, requester, platform, tenant, \
-                       account, places, break_glass, is_long, state, version, requested_at, expires_at, decided_at, \
+                       account, places, break_glass, is_long, level, state, version, requested_at, expires_at, decided_at, \
                        decided_by, note";
 
 /// What is written down of a request that is new.
@@ -204,6 +207,7 @@ pub async fn completed(db: &mut PgConnection, request: Request) -> sqlx::Result<
     .fetch_all(&mut *db)
     .await?;
     let votes = votes.iter().map(vote).collect::<sqlx::Result<_>>()?;
+    let delegations = delegation::store::of(&mut *db, request.id).await?;
     let execution =
         sqlx::query("select state, note, began_at, ended_at from idp.execution where request = $1")
             .bind(request.id)
@@ -219,7 +223,7 @@ pub async fn completed(db: &mut PgConnection, request: Request) -> sqlx::Result<
             ended_at: row.try_get("ended_at")?,
         }),
     };
-    Ok(Whole { request, votes, execution })
+    Ok(Whole { request, votes, delegations, execution })
 }
 
 async fn steps(db: &mut PgConnection, request: i64) -> sqlx::Result<Vec<StepStanding>> {
@@ -287,7 +291,6 @@ pub async fn insert_vote(
     request: &Request,
     vote: &NewVote<'_>,
 ) -> sqlx::Result<()> {
-    let factors: Vec<i32> = vote.factors.iter().filter_map(|it| i32::try_from(*it).ok()).collect();
     sqlx::query(
         "insert into idp.vote
            (request, person, verdict, intent, factors, platform, tenant, account, generation, proof, note)
@@ -297,7 +300,7 @@ pub async fn insert_vote(
     .bind(vote.person.as_str())
     .bind(vote.verdict.word())
     .bind(&request.intent)
-    .bind(factors)
+    .bind(places_of(vote.factors))
     .bind(vote.account.platform.word())
     .bind(&vote.account.tenant)
     .bind(&vote.account.user_id)
@@ -502,6 +505,7 @@ fn read(row: &PgRow) -> sqlx::Result<Request> {
         places: json(row, "places")?,
         break_glass: row.try_get("break_glass")?,
         is_long: row.try_get("is_long")?,
+        level: usize::try_from(row.try_get::<i32, _>("level")?).unwrap_or(1),
         state: word(row, "state", State::from_word)?,
         version: row.try_get("version")?,
         requested_at: row.try_get("requested_at")?,
@@ -513,18 +517,28 @@ fn read(row: &PgRow) -> sqlx::Result<Request> {
 }
 
 fn vote(row: &PgRow) -> sqlx::Result<Vote> {
-    let factors: Vec<i32> = row.try_get("factors")?;
     Ok(Vote {
         person: needed(row, "person")?,
         verdict: word(row, "verdict", Verdict::from_word)?,
-        factors: factors.into_iter().filter_map(|it| usize::try_from(it).ok()).collect(),
+        factors: factors(row)?,
         account: speaker(row)?,
         note: row.try_get("note")?,
         at: row.try_get("at")?,
     })
 }
 
-fn speaker(row: &PgRow) -> sqlx::Result<Speaker> {
+/// The factors that a row names, by place.
+pub(super) fn factors(row: &PgRow) -> sqlx::Result<Vec<usize>> {
+    let factors: Vec<i32> = row.try_get("factors")?;
+    Ok(factors.into_iter().filter_map(|it| usize::try_from(it).ok()).collect())
+}
+
+/// Factors as the database writes them.
+pub(super) fn places_of(factors: &[usize]) -> Vec<i32> {
+    factors.iter().filter_map(|it| i32::try_from(*it).ok()).collect()
+}
+
+pub(super) fn speaker(row: &PgRow) -> sqlx::Result<Speaker> {
     Ok(Speaker {
         platform: word(row, "platform", Platform::from_word)?,
         tenant: row.try_get("tenant")?,
@@ -548,6 +562,6 @@ fn reference(row: &PgRow, column: &str) -> sqlx::Result<Option<EntityRef>> {
     read.map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn needed(row: &PgRow, column: &str) -> sqlx::Result<EntityRef> {
+pub(super) fn needed(row: &PgRow, column: &str) -> sqlx::Result<EntityRef> {
     reference(row, column)?.ok_or_else(|| sqlx::Error::ColumnNotFound(column.into()))
 }

@@ -72,6 +72,9 @@ pub fn suggest(
         return Vec::new();
     };
     let typed = query.typed.trim();
+    if call.as_ref().is_some_and(form::is_delegating) {
+        return of_kind(snapshot, Some("user"), typed, SUGGESTIONS_MAX);
+    }
     if let Some(kinds) = call.and_then(|call| form::kinds_of(actions, &call, &query.field)) {
         let kind = kinds.first().filter(|_| kinds.len() == 1).map(String::as_str);
         return of_kind(snapshot, kind, typed, SUGGESTIONS_MAX);

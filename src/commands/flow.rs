@@ -29,6 +29,7 @@ use crate::access::code::{self, Offer};
 use crate::access::email::{self, Profile, Profiles};
 use crate::access::totp::{self, Secret};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
+use crate::actions::delegation::flow::Handing;
 use crate::actions::flow::{Ask, Ballot, Voted};
 use crate::actions::store::Which;
 use crate::actions::{self, Action, ActionSet, Verdict};
@@ -707,6 +708,29 @@ async fn take_back(question: &Question<'_>, means: &Means<'_>) -> Result<Value> 
     lookups::actions::decided(&settled(REQUESTS, timeout(PATIENCE, taken).await)?)
 }
 
+/// Lets somebody else decide in place of whoever asks.
+async fn delegate(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let handle = question.call.get("request").ok_or_else(|| question.missing("request"))?;
+    let (to, note) = lookups::actions::delegate(question)?;
+    let since = Instant::now();
+    loop {
+        let snapshot = means.catalog.snapshot();
+        let desk = desk(means, &snapshot)?;
+        let (person, way, note) = (question.person, means.way, note.clone());
+        let handing = Handing { handle, person, way, to: &to.reference, note };
+        let handed = timeout(PATIENCE, actions::delegation::flow::delegate(&desk, handing)).await;
+        match settled(REQUESTS, handed)? {
+            Voted::Counted(whole) => {
+                return lookups::actions::handed_on(&whole, to, question.snapshot);
+            }
+            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+                sleep(STALE_AGAIN_AFTER).await;
+            }
+            Voted::Stale => return Err(actions::flow::stale()),
+        }
+    }
+}
+
 async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     use lookups::actions::View;
     let (person, way) = (question.person, means.way);
@@ -728,6 +752,7 @@ async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Valu
             let said = format!("Your question stands below the card of request {id}.");
             return lookups::actions::told(id, said);
         }
+        View::Delegate => return delegate(question, means).await,
         View::Ran | View::Lost => {
             let id = lookups::actions::number(question)?;
             let it_ran = View::of(question) == View::Ran;

@@ -121,15 +121,25 @@ fn of_decision(call: &Call<'_>) -> Form {
             "confirm" => "Type the name of the target".into(),
             "code" => "One-time password, where the risk is high".into(),
             "reason" => "Why".into(),
+            "note" if is_delegating(call) => "Who decides in your place?".into(),
             "note" => "What do you want to know?".into(),
             _ => String::new(),
         },
-        input: Input::Text,
+        input: match is_delegating(call) {
+            true => Input::Suggested,
+            false => Input::Text,
+        },
         required: argument.name != "code",
         value: None,
     };
     let fields = lacking.map(field).take(FIELDS_MAX).collect();
     Form { command: call.words(), title: command.summary.clone(), fields }
+}
+
+/// Whether `call` hands a decision on, and takes a User for that.
+pub fn is_delegating(call: &Call<'_>) -> bool {
+    call.command.lookup == Lookup::BuiltIn(BuiltIn::Requests)
+        && call.get("view") == Some("delegate")
 }
 
 /// The kinds of what an input of an action takes, where that is something of the catalog.

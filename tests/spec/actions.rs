@@ -40,14 +40,14 @@ pub struct Ops(pub Arc<Seen>);
 #[derive(Default)]
 pub struct Seen {
     /// How often each key came, and how often something ran for it.
-    keys: Mutex<BTreeMap<String, (usize, usize)>>,
+    pub keys: Mutex<BTreeMap<String, (usize, usize)>>,
     pub sent: Mutex<Vec<(HeaderMap, Value)>>,
     /// So many answers are lost after the effect.
-    losing: AtomicUsize,
+    pub losing: AtomicUsize,
     /// Whether it knows keys.
-    forgets: std::sync::atomic::AtomicBool,
+    pub forgets: std::sync::atomic::AtomicBool,
     /// What it answers, where it is not that it is done.
-    answer: Mutex<Option<(u16, Value)>>,
+    pub answer: Mutex<Option<(u16, Value)>>,
 }
 
 impl Ops {

@@ -83,6 +83,7 @@ mod playground;
 mod portal;
 mod races;
 mod recent_answers;
+mod requests_chat;
 #[path = "../faults/scale.rs"]
 mod scale;
 mod schedules;

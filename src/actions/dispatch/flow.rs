@@ -21,7 +21,9 @@ use crate::access::{Authority, Links, Person};
 use crate::actions::flow::{Desk, SECRETS, account_of, card_key, note};
 use crate::actions::rule::Meant;
 use crate::actions::store as requests;
-use crate::actions::{Action, ActionSet, Progress, Request, Risk, Verdict, Whole, freeze, say};
+use crate::actions::{
+    Action, ActionSet, Progress, Request, Risk, Verdict, Whole, delegation, freeze, say,
+};
 use crate::announcements;
 use crate::catalog::{EntityRef, Snapshot};
 use crate::config::SecretReference;
@@ -217,7 +219,9 @@ fn no_longer_approved(office: &Office, whole: &Whole) -> Option<String> {
     for vote in whole.votes.iter().filter(|it| it.verdict == Verdict::Approve) {
         let person = Person::of(&vote.account, &office.links, &office.snapshot);
         let is_them = person.user.as_ref() == Some(&vote.person) && !person.is_guest();
-        yeses.push(if is_them { request.rule.factors_of(&person, &meant) } else { Vec::new() });
+        let factors =
+            || delegation::factors_of(whole, &person, &meant, &office.links, &office.snapshot);
+        yeses.push(if is_them { factors() } else { Vec::new() });
     }
     let standing = request.rule.standing(&yeses);
     (!standing.is_met()).then(|| {

@@ -9,6 +9,7 @@ use crate::actions::flow::Asked;
 use crate::actions::input::{Kind, MASKED, words as words_of};
 use crate::actions::say::{self, label};
 use crate::actions::{Action, ActionSet, BREAK_GLASS, Whole};
+use crate::catalog::{Entity, Snapshot};
 use crate::commands::resolve::Question;
 use crate::conversation::{Platform, Untrusted, Way, button};
 use crate::error::{Refusal, Result};
@@ -196,6 +197,8 @@ pub enum View {
     All,
     Show,
     Ask,
+    /// Somebody else decides.
+    Delegate,
     /// What nobody knew of ran.
     Ran,
     /// What nobody knew of did not run.
@@ -211,6 +214,7 @@ impl View {
             Some("all") => View::All,
             Some("show") => View::Show,
             Some("ask") => View::Ask,
+            Some("delegate") => View::Delegate,
             Some("ran") => View::Ran,
             Some("lost") => View::Lost,
             Some("stop") => View::Stop,
@@ -255,6 +259,19 @@ pub fn decided(whole: &Whole) -> Result<Value> {
         id: whole.request.id,
         said: format!("{sign} **Request {}**: {standing}.", whole.request.id),
     })
+}
+
+/// That `to` decides on `whole` in place of whoever asked for that.
+///
+/// # Errors
+/// A fault when the answer is no JSON.
+pub fn handed_on(whole: &Whole, to: &Entity, snapshot: &Snapshot) -> Result<Value> {
+    let who = Untrusted::from(label(&to.reference, snapshot).as_str()).to_markdown();
+    let id = whole.request.id;
+    let said = format!(
+        "↪️ **{who}** decides on request {id} in your place, and was told. Your no still counts."
+    );
+    json(Said { id, said })
 }
 
 /// What of `found` whoever asks may `verb`, with a button each.
@@ -336,6 +353,17 @@ pub fn requests(
 /// From which row on a page lists.
 pub fn offset(question: &Question<'_>) -> i64 {
     i64::try_from((question.page() - 1).saturating_mul(PAGE_ROWS)).unwrap_or(i64::MAX)
+}
+
+/// Whom `question` names first in its words, a User, and the words after that.
+///
+/// # Errors
+/// Nobody; a name that nobody has; very much.
+pub fn delegate<'a>(question: &Question<'a>) -> Result<(&'a Entity, Option<String>)> {
+    let words = question.call.get("note").ok_or_else(|| missing(question, "note"))?.trim();
+    let (name, why) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    let user = question.resolve("note", name.trim_start_matches('@'), &["user"])?;
+    Ok((user, crate::scorecards::exemption::said("note", why)?))
 }
 
 /// The number of the request that `question` names.
