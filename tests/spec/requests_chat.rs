@@ -24,6 +24,11 @@ impl Doing {
         .unwrap()
     }
 
+    /// What is said is said in Slack.
+    fn connects(&self) {
+        self.app().connected.store(std::sync::Arc::new(vec![idp::conversation::Platform::Slack]));
+    }
+
     async fn runs(&self, sql: &str) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_string())).execute(self.db()).await.map(drop)
     }
@@ -44,6 +49,7 @@ impl Doing {
 #[tokio::test]
 async fn who_may_decide_hands_that_to_somebody_and_of_the_two_one_counts() {
     let doing = Doing::acme().await;
+    doing.connects();
     let id = doing.asks("handed on").await;
     assert_eq!(doing.refused(OTHER, &format!("approve {id}")).await, "not_allowed");
     let told = doing.does(OWNER, &format!("requests delegate {id} {OTHER} I am on a train")).await;
