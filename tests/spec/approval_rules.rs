@@ -176,6 +176,7 @@ fn request(rule: Rule, requester: usize) -> Whole {
         places: Vec::new(),
         break_glass: None,
         is_long: false,
+        level: 1,
         state: State::Pending,
         version: 0,
         requested_at: noon(),
@@ -184,7 +185,7 @@ fn request(rule: Rule, requester: usize) -> Whole {
         decided_by: None,
         note: None,
     };
-    Whole { request, votes: Vec::new(), execution: None }
+    Whole { request, votes: Vec::new(), delegations: Vec::new(), execution: None }
 }
 
 fn noon() -> DateTime<Utc> {

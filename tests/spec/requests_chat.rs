@@ -149,7 +149,9 @@ async fn the_card_lets_one_choose_who_decides() {
     let id = doing.asks("by a form").await;
     let shown = doing.does(OWNER, &format!("requests show {id}")).await.markdown;
     assert!(shown.contains("[Delegate]"), "{shown}");
-    let click = Click { speaker: doing.account(OWNER), words: format!("requests delegate {id}") };
+    let idp::conversation::Invocation { address, .. } = crate::asking::invocation("");
+    let (speaker, words) = (doing.account(OWNER), format!("requests delegate {id}"));
+    let click = Click { speaker, address, words };
     let form = doing.app().form(&click).unwrap().unwrap();
     let field = &form.fields[0];
     assert_eq!((form.fields.len(), &field.input, field.required), (1, &Input::Suggested, true));
