@@ -19,6 +19,7 @@
 //! | `DISCORD_API_URL`        | where Discord's API is                                     | `https://discord.com/api/v10/` |
 //! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
 //! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
+//! | `IDP_FAIL_POINT`         | where tests end or freeze the process; a release refuses it | none                           |
 //!
 //! `DATABASE_URL`, `IDP_KEY`, `IDP_FACTS_TOKEN`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and
 //! `DISCORD_BOT_TOKEN` are secrets: each may come from the file that the variable with `_FILE` behind it names instead, as
@@ -55,6 +56,8 @@ pub struct Config {
     pub slack: SlackConfig,
     pub discord: DiscordConfig,
     pub log: LogConfig,
+    /// Where a test ends or freezes the process, for [`fail_point::choose`](crate::fail_point::choose).
+    pub fail_point: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +150,7 @@ impl Config {
             },
             discord: discord(variable)?,
             log: LogConfig { filter: log_filter(variable)?, format: log_format(variable)? },
+            fail_point: variable("IDP_FAIL_POINT"),
         })
     }
 }

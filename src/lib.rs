@@ -10,6 +10,7 @@
 //! | [`conversation`] | what people say to the bot and what it says back                 |
 //! | [`error`]        | refusals, told to the person; faults, told to the log            |
 //! | [`config`]       | every setting of the process, its variable, its default          |
+//! | [`fail_point`]   | where tests end or freeze the process                           |
 //! | [`vault`]        | the instance's key, and what is sealed and signed with it        |
 //! | [`postgres`]     | the private cluster, connections, migrations                     |
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |
@@ -45,6 +46,7 @@ pub mod conversation;
 pub mod digests;
 pub mod error;
 pub mod facts;
+pub mod fail_point;
 pub mod integrations;
 pub mod jobs;
 pub mod on_call;

@@ -23,6 +23,7 @@ use crate::audit::{self, Entry};
 use crate::catalog::{self, Entity, EntityRef, Snapshot};
 use crate::conversation::{Address, Platform, Way};
 use crate::error::{Error, Refusal, Result};
+use crate::fail_point::reached;
 use crate::integrations::invocation::{self, Means, NotSent, Order};
 use crate::on_call::{self, Rotas};
 use crate::vault::Key;
@@ -202,6 +203,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     }
     let (inputs, secrets) = sealed(desk.key, given.clone());
     let pinned = pinned(desk, action, reference, &inputs, &requester).await?;
+    reached("ask-pinned");
     let intent =
         intent(&action.name, &action.revision, reference.map(EntityRef::as_str), &inputs, &pinned);
     let rule = serde_json::to_value(&action.rule).context("could not write a rule")?;
@@ -225,6 +227,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     let mut tx = desk.db.begin().await.context(what)?;
     let lane = reference.map_or("", |it| it.as_str());
     store::queue(&mut tx, &action.name, lane).await.context(what)?;
+    reached("ask-locked");
     if let Some(same) = store::same(&mut tx, &intent, &requester).await.context(what)? {
         let whole = store::whole(&mut tx, same).await.context(what)?;
         if let Some(whole) = whole.filter(|_| ask.break_glass.is_none()) {
@@ -241,6 +244,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
         }
     }
     let mut request = store::insert(&mut tx, &new).await.context(what)?;
+    reached("ask-written");
     for (name, sealed) in &secrets {
         store::keep_secret(&mut tx, request.id, name, sealed).await.context(what)?;
     }
@@ -248,6 +252,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     store::set_places(&mut tx, request.id, &request.places).await.context(what)?;
     let body = json!({ "by": account_of(ask.person, ask.way), "inputs": request.inputs });
     note(&mut tx, "request.asked", &request, requester.as_str(), body).await.context(what)?;
+    reached("ask-noted");
     if let Some(reason) = &ask.break_glass {
         let body = json!({ "by": account_of(ask.person, ask.way), "reason": reason });
         note(&mut tx, "request.break_glass", &request, requester.as_str(), body)
@@ -259,7 +264,9 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     }
     let whole = store::completed(&mut tx, request).await.context(what)?;
     desk.show(&mut tx, &whole).await.context(what)?;
+    reached("ask-shown");
     tx.commit().await.context(what)?;
+    reached("ask-committed");
     Ok(Asked { whole, is_old: false })
 }
 
@@ -318,6 +325,7 @@ async fn approve(
     by: Option<&EntityRef>,
 ) -> sqlx::Result<Request> {
     let approved = store::decide(db, request.id, State::Approved, by, None).await?;
+    reached("approve-decided");
     let lane = match (action.at_once, &request.target) {
         (AtOnce::Target, Some(target)) => Some(format!("target {target}")),
         (AtOnce::Target | AtOnce::Action, _) => Some(format!("action {}", action.name)),
@@ -330,6 +338,7 @@ async fn approve(
         .collect();
     let within = START_WITHIN.as_secs_f64();
     store::insert_execution(db, &approved, lane.as_deref(), within, &steps).await?;
+    reached("approve-execution");
     let body = json!({ "class": steps.iter().map(|it| it.class).collect::<Vec<_>>() });
     note(db, "request.approved", &approved, by.map_or("", EntityRef::as_str), body).await?;
     Ok(approved)
@@ -368,6 +377,7 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
     let mut tx = desk.db.begin().await.context(what)?;
     let locked = store::lock(&mut tx, id).await.context(what)?;
     let (now, request) = locked.ok_or_else(|| unknown(ballot.handle))?;
+    reached("vote-locked");
     if !is_fresh(desk, &mut tx).await.context(what)? {
         return Ok(Voted::Stale);
     }
@@ -390,6 +400,7 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
     owners.extend((!factors.is_empty()).then(|| by.clone()));
     let object = Object::Entity { owners: &owners };
     desk.authority.authorize(person, ballot.way, Verb::Approve, object)?;
+    reached("vote-authorized");
     let state = whole.vote(&by, ballot.verdict, &factors, now)?;
     let mut proof = Proof::Click;
     if ballot.verdict == Verdict::Approve {
@@ -417,6 +428,7 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         note: ballot.note.as_deref(),
     };
     store::insert_vote(&mut tx, request, &vote).await.context(what)?;
+    reached("vote-written");
     let body = json!({
         "by": account_of(person, ballot.way),
         "verdict": ballot.verdict.word(),
@@ -426,6 +438,7 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         "shown": digits,
     });
     note(&mut tx, "request.vote", request, by.as_str(), body).await.context(what)?;
+    reached("vote-noted");
     let request = match state {
         State::Approved => approve(&mut tx, action, request, Some(&by)).await,
         state => {
@@ -441,6 +454,7 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
     }
     let whole = store::completed(&mut tx, request).await.context(what)?;
     desk.show(&mut tx, &whole).await.context(what)?;
+    reached("vote-shown");
     let did = match (ballot.verdict, state) {
         (Verdict::Deny, _) => "denied it",
         (Verdict::Approve, State::Approved) => "approved it: it begins",
@@ -449,7 +463,9 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
     let said = say::by(&by, did, ballot.note.as_deref(), desk.snapshot);
     let line = format!("vote {by}");
     announcements::store::say_below(&mut tx, &card_key(id), &line, &said).await.context(what)?;
+    reached("vote-said");
     tx.commit().await.context(what)?;
+    reached("vote-committed");
     Ok(Voted::Counted(Box::new(whole)))
 }
 

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::{App, now};
 use crate::actions::dispatch::flow::{self, Office};
 use crate::actions::flow::tick;
+use crate::fail_point::reached;
 
 /// How often it is looked for what is to be done: whoever approves waits for it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -46,6 +47,9 @@ impl App {
     pub async fn do_what_is_due(&self, db: &PgPool, tasks: &TaskTracker) -> anyhow::Result<usize> {
         let claimed = flow::claim(db, &self.process).await?;
         let count = claimed.len();
+        if count > 0 {
+            reached("work-claimed");
+        }
         for it in claimed {
             let office = self.office(db);
             tasks.spawn(async move {

@@ -14,6 +14,7 @@ use super::checkpoint::{self, Checkpoint, What};
 use super::store::{self, End};
 use super::verify::{Bad, Sealed, Verifier, Witness};
 use super::{Entry, FILE, Head, PURPOSE, Row, Terms};
+use crate::fail_point::reached;
 use crate::vault::{Key, Signer};
 
 /// How often is looked for rows to seal.
@@ -137,7 +138,13 @@ pub async fn seal(db: &PgPool, signer: &Signer) -> anyhow::Result<usize> {
         false => chain(&mut tx, &end, &rows).await?,
     };
     sign(&mut tx, signer, head).await?;
+    if !rows.is_empty() {
+        reached("seal-signed");
+    }
     tx.commit().await?;
+    if !rows.is_empty() {
+        reached("seal-committed");
+    }
     metrics::counter!("idp_audit_sealed_total").increment(rows.len() as u64);
     Ok(rows.len())
 }

@@ -70,6 +70,13 @@ impl Pipeline {
         Ok(format!("{project}@{reference}"))
     }
 
+    /// The reference of the pipeline with the number `run`.
+    pub(super) fn reference_of(&self, order: &Order, run: &str) -> Option<String> {
+        let ((project, _), pinned) = (self.filled(order).ok()?, pinned_commit(order).ok()?);
+        let run: u64 = run.parse().ok()?;
+        Some(format!("{project}#{run}@{pinned}"))
+    }
+
     /// The project and the branch.
     fn filled(&self, order: &Order) -> Result<(String, String), NotSent> {
         let within = (&self.within[..], is_project as fn(&str) -> bool);

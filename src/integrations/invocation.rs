@@ -193,6 +193,15 @@ impl Receiver {
         !matches!(self, Receiver::Webhook(_))
     }
 
+    /// The reference of the run that its job calls `run`, where this receiver's jobs redeem; `None`: there is no such run.
+    pub fn reference_of(&self, order: &Order, run: &str) -> Option<String> {
+        match self {
+            Receiver::GitHub(workflow) => workflow.reference_of(order, run),
+            Receiver::GitLab(pipeline) => pipeline.reference_of(order, run),
+            Receiver::Webhook(_) | Receiver::ArgoCd(_) => None,
+        }
+    }
+
     /// How long after an order [`find`] may still miss it.
     pub fn listing_lag(&self) -> Duration {
         match self {

@@ -15,12 +15,16 @@ use super::setup;
 use crate::chat::discord::signature::PublicKey;
 use crate::chat::slack::signature::SigningSecret;
 use crate::config::Config;
+use crate::fail_point;
 use crate::web::playground::Playground;
 use crate::web::{self, server};
 
 /// Answers until SIGTERM or SIGINT, then finishes what it has begun.
 pub async fn run(config: &Config, install: bool, serve: Serve) -> anyhow::Result<ExitCode> {
     let dir = setup::portal_dir(config, serve.portal.as_deref())?;
+    if let Some(chosen) = &config.fail_point {
+        fail_point::choose(chosen)?;
+    }
     if let Some(secret) = &config.slack.signing_secret {
         SigningSecret::new(secret)?;
     }

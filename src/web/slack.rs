@@ -12,6 +12,7 @@ use super::signed::{self, Headers, Rejection};
 use crate::chat::slack::dispatcher::Dispatcher;
 use crate::chat::slack::inbound::{self, Inbound, Us};
 use crate::chat::slack::signature::SigningSecret;
+use crate::fail_point::reached;
 
 /// What Slack's routes need.
 pub struct Slack {
@@ -63,8 +64,10 @@ async fn answer(
     let answered = async {
         let slack = web.slack.ok_or(Rejection::Off)?;
         let body = slack.genuine(request).await?;
+        reached("request-signed");
         let heard = read(&body, &slack.dispatcher.us()).ok_or(Rejection::Malformed)?;
         let said = slack.dispatcher.hear(heard).await?;
+        reached("request-answered");
         Ok(signed::json(said))
     };
     answered.await.unwrap_or_else(|rejection: Rejection| rejection.into_response())

@@ -151,7 +151,6 @@ pub fn succeed(mut idp: Command) -> Output {
 }
 
 /// Random numbers that can be had again: the seed is printed, and `IDP_TEST_SEED` gives it.
-#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the program")]
 pub fn random(test: &str) -> StdRng {
     let seed = match std::env::var("IDP_TEST_SEED") {
         Ok(seed) => seed.parse().unwrap(),

@@ -5,12 +5,22 @@
 //! of them instead of a tenth.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
+#![allow(clippy::disallowed_methods, reason = "tests ask the clock and have settings of their own")]
 
+mod action_world;
+mod crash_matrix;
 #[path = "../spec/digest_platform.rs"]
 #[allow(dead_code, reason = "what else it can, the specification asks for")]
 mod digest_platform;
 mod digests;
+mod failover;
 mod first_start;
+mod frozen;
 mod home;
 mod imports;
+#[path = "../spec/invocation_world.rs"]
+#[allow(dead_code, reason = "what else it can, the specification asks for")]
+mod invocation_world;
+mod pair;
+mod relay;
 mod scale;

@@ -7,7 +7,6 @@ pub fn at_full(count: usize) -> usize {
 }
 
 /// `count` with `IDP_TEST_FULL=1`, otherwise `fewer`, where each takes long.
-#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the program")]
 pub fn full_or(count: usize, fewer: usize) -> usize {
     match std::env::var_os("IDP_TEST_FULL").is_some_and(|value| value == "1") {
         true => count,

@@ -28,6 +28,7 @@ use crate::announcements;
 use crate::catalog::{EntityRef, Snapshot};
 use crate::config::SecretReference;
 use crate::conversation::Platform;
+use crate::fail_point::reached;
 use crate::integrations::http::Client;
 use crate::integrations::invocation::{self, Class, Means, NotSent, Order, Outcome, Sent, Status};
 use crate::integrations::{Integrations, github};
@@ -126,6 +127,7 @@ async fn go_on(office: &Office, claimed: &Claimed) -> anyhow::Result<()> {
     let mut connection = office.db.acquire().await?;
     let whole = requests::whole(&mut connection, id).await?.context("a request is gone")?;
     drop(connection);
+    reached("work-read");
     let action = office.actions.find(&whole.request.action);
     let same = action.filter(|it| it.revision == whole.request.revision);
     if claimed.state == Progress::Ready {
@@ -197,11 +199,14 @@ async fn begun(
         }
         Err(error) => return Err(error).context(what),
     }
+    reached("begin-written");
     note(&mut tx, "request.begun", request, "", json!({ "process": office.owner }))
         .await
         .context(what)?;
     show(office, &mut tx, id).await.context(what)?;
+    reached("begin-shown");
     tx.commit().await.context(what)?;
+    reached("begin-committed");
     Ok(true)
 }
 
@@ -280,6 +285,7 @@ async fn step(
     let (row, receiver) = (&rows[place], &action.steps[place].receiver);
     let class = receiver.class();
     let order = order(office, request, action, place, rows).await?;
+    reached("step-ordered");
     if row.stage == Stage::Running {
         return follow(office, request, action, place, row, &order).await;
     }
@@ -292,14 +298,20 @@ async fn step(
             return Ok(true);
         }
         Approach::FindThenSend => {
-            let since = row.sent_at.unwrap_or(request.requested_at);
-            let lag = receiver.listing_lag();
-            let age = (office.now - since).to_std().unwrap_or_default();
-            if age < lag && row.sent_at.is_some() {
-                wait(office, claimed.request, lag - age, Some("it is looked for")).await?;
+            // What another history knew of it is lost: it may have been sent until a moment ago.
+            if row.stage == Stage::Ready {
+                let doubted = store::doubt(&office.db, claimed.request, row.number, &office.owner);
+                doubted.await.context("could not write down that a step is in doubt")?;
+            }
+            let age = row.sent_at.map(|it| (office.now - it).to_std().unwrap_or_default());
+            let left = receiver.listing_lag().saturating_sub(age.unwrap_or_default());
+            if !left.is_zero() {
+                wait(office, claimed.request, left, Some("it is looked for")).await?;
                 return Ok(false);
             }
-            match invocation::find(receiver, &office.means(), &order).await {
+            let found = invocation::find(receiver, &office.means(), &order).await;
+            reached("step-looked-for");
+            match found {
                 Ok(Some(found)) => return arrived(office, request, row, &found).await,
                 Ok(None) => {}
                 Err(error) => {
@@ -318,13 +330,16 @@ async fn step(
             .await?;
         return Ok(false);
     }
+    reached("step-written-down");
     if Instant::now() > ready_until {
         // Frozen since: somebody else may have it.
         bail!("request {} was held too long before it was sent", claimed.request);
     }
+    reached("step-last-look");
     let means = office.means();
     let sending = timeout(PATIENCE, invocation::send(receiver, &means, &order));
     let sent = sending.await.unwrap_or_else(|_| Err(NotSent::unknown("It takes too long.")));
+    reached("step-sent");
     match sent {
         Ok(sent) => arrived(office, request, row, &sent).await,
         Err(error) => {
@@ -390,8 +405,10 @@ async fn follow(
         wait(office, request.id, LOOK_AFTER_MAX, None).await?;
         return Ok(false);
     }
-    let reference = match &row.reference {
-        Some(reference) => reference.clone(),
+    // Of several runs that were started it goes as the one goes that redeemed.
+    let redeemed = row.redeemed_by.as_deref().and_then(|run| receiver.reference_of(order, run));
+    let reference = match redeemed.or_else(|| row.reference.clone()) {
+        Some(reference) => reference,
         None => match invocation::find(receiver, &office.means(), order).await {
             Ok(Some(Sent::Started { reference: Some(reference), url })) => {
                 let found =
@@ -409,6 +426,7 @@ async fn follow(
         },
     };
     let status = invocation::status(receiver, &office.means(), &reference).await;
+    reached("step-followed");
     match looked(&status, row.attempts) {
         Next::Stage { stage, note } => {
             let outputs = match &status {
@@ -557,7 +575,10 @@ async fn write(
         }
         show(office, &mut tx, request.id).await.context(what)?;
     }
-    tx.commit().await.context(what)
+    reached("step-shown");
+    tx.commit().await.context(what)?;
+    reached("step-committed");
+    Ok(())
 }
 
 /// Lets go of it for `after`.
@@ -570,7 +591,9 @@ async fn wait(
     let mut connection = office.db.acquire().await?;
     let after_s = after.as_secs_f64();
     let released = store::release(&mut connection, request, &office.owner, after_s, note);
-    released.await.context("could not let go of something")
+    released.await.context("could not let go of something")?;
+    reached("step-let-go");
+    Ok(())
 }
 
 /// It has ended, as `state`.
@@ -589,7 +612,9 @@ async fn end(
         show(office, &mut tx, request.id).await.context(what)?;
         tell(office, &mut tx, request, "ended", state, why).await.context(what)?;
     }
+    reached("end-told");
     tx.commit().await.context(what)?;
+    reached("end-committed");
     metrics::counter!("idp_actions_ended_total", "state" => state.word()).increment(1);
     Ok(())
 }
@@ -619,7 +644,10 @@ async fn set_aside(
         show(office, &mut tx, request.id).await.context(what)?;
         tell(office, &mut tx, request, state.word(), state, Some(why)).await.context(what)?;
     }
-    tx.commit().await.context(what)
+    reached("aside-told");
+    tx.commit().await.context(what)?;
+    reached("aside-committed");
+    Ok(())
 }
 
 async fn show(office: &Office, db: &mut sqlx::PgConnection, id: i64) -> sqlx::Result<()> {
@@ -676,10 +704,12 @@ pub async fn settle(
     store::set_state(&mut tx, id, Progress::Running, None).await.context(what)?;
     store::wake(&mut tx, id).await.context(what)?;
     let body = json!({ "by": account_of(person, way), "it_ran": it_ran });
+    reached("settle-written");
     note(&mut tx, "request.settled", &whole.request, by.as_str(), body).await.context(what)?;
     let whole = requests::completed(&mut tx, whole.request).await.context(what)?;
     desk.show(&mut tx, &whole).await.context(what)?;
     tx.commit().await.context(what)?;
+    reached("settle-committed");
     Ok(whole)
 }
 
@@ -717,8 +747,10 @@ pub async fn redeem(office: &Office, shown: &str, by: &str) -> anyhow::Result<Op
     let Some((request, number)) = found else { return Ok(None) };
     let is_first = store::redeem(&mut tx, request.id, number, by).await.context(what)?;
     let body = json!({ "step": number, "by": by, "is_first": is_first });
+    reached("redeem-written");
     note(&mut tx, "request.redeemed", &request, "", body).await.context(what)?;
     tx.commit().await.context(what)?;
+    reached("redeem-committed");
     Ok(Some(is_first))
 }
 
@@ -786,11 +818,13 @@ pub async fn report(office: &Office, shown: &str, report: &Report) -> anyhow::Re
     if !store::set_step(&mut tx, request.id, number, &found).await.context(what)? {
         return Ok(Taken::TooLate);
     }
+    reached("report-written");
     store::wake(&mut tx, request.id).await.context(what)?;
     store::back(&mut tx, request.id).await.context(what)?;
     let body = json!({ "step": number, "stage": stage.word(), "note": report.note });
     note(&mut tx, "request.reported", &request, "", body).await.context(what)?;
     show(office, &mut tx, request.id).await.context(what)?;
     tx.commit().await.context(what)?;
+    reached("report-committed");
     Ok(Taken::Taken)
 }

@@ -141,6 +141,8 @@ pub fn approach(class: Class, stage: Stage, is_other_history: bool) -> Approach 
         return Approach::Send;
     }
     match class {
+        // What redeemed, another history may have forgotten.
+        Class::Redeem if is_other_history => Approach::FindThenSend,
         Class::Idempotent | Class::Redeem => Approach::Send,
         Class::Searchable => Approach::FindThenSend,
         Class::Blind => Approach::AskAPerson,

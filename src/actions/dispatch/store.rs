@@ -30,6 +30,8 @@ pub struct StepRow {
     pub sent_at: Option<DateTime<Utc>>,
     pub reference: Option<String>,
     pub outputs: Map<String, Value>,
+    /// What the job calls its run that redeemed the step's token.
+    pub redeemed_by: Option<String>,
 }
 
 /// Up to `limit` things whose turn it is, now `owner`'s for `lease_s`.
@@ -141,7 +143,7 @@ pub async fn begin(
 /// The steps of `request`, in their order.
 pub async fn steps(db: &mut PgConnection, request: i64) -> sqlx::Result<Vec<StepRow>> {
     let rows = sqlx::query(
-        "select number, state, attempts, sent_at, reference, outputs
+        "select number, state, attempts, sent_at, reference, outputs, redeemed_by
          from idp.step
          where request = $1
          order by number",
@@ -161,6 +163,7 @@ pub async fn steps(db: &mut PgConnection, request: i64) -> sqlx::Result<Vec<Step
             sent_at: row.try_get("sent_at")?,
             reference: row.try_get("reference")?,
             outputs: outputs.as_object().cloned().unwrap_or_default(),
+            redeemed_by: row.try_get("redeemed_by")?,
         })
     };
     rows.iter().map(step).collect()
@@ -193,6 +196,25 @@ pub async fn about_to_send(
     .execute(db)
     .await?;
     Ok(written.rows_affected() == 1)
+}
+
+/// Writes down that a step, of which nothing is known, may have been sent a moment ago; where `owner` holds it.
+pub async fn doubt(db: &PgPool, request: i64, number: i16, owner: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "update idp.step
+         set state = 'sending', sent_at = clock_timestamp()
+         where request = $1 and number = $2 and state = 'ready'
+           and exists (
+             select from idp.execution
+             where execution.request = step.request and lease_owner = $3
+               and lease_until > clock_timestamp())",
+    )
+    .bind(request)
+    .bind(number)
+    .bind(owner)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// What is written down of a step; what is `None` stays.

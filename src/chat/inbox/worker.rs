@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::chat::Rejection;
 use crate::chat::outbox::Post;
 use crate::chat::outbox::worker::{Outbox, Pauses, Posts};
+use crate::fail_point::reached;
 
 /// How often what other processes left unanswered is looked for.
 const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
@@ -88,7 +89,9 @@ impl Worker {
             Rejection::Broken
         })?;
         let delivery = Delivery { platform: self.platform, tenant, envelope, body };
+        reached("click-read");
         let taken = self.inbox.take(self.acks().as_ref(), &delivery).await;
+        reached("click-taken");
         Ok((taken == Taken::New).then_some(delivery))
     }
 
@@ -102,8 +105,11 @@ impl Worker {
     pub fn work<A: Answers>(&self, answers: Arc<A>, delivery: Delivery) {
         let worker = self.clone();
         self.tasks.spawn(async move {
+            reached("click-begun");
             let answered = answers.answer(&delivery).await;
+            reached("click-answered");
             worker.conclude(&answers, &delivery, answered).await;
+            reached("click-finished");
         });
     }
 
@@ -154,7 +160,12 @@ impl Worker {
         loop {
             if let Some(db) = self.acks() {
                 match self.inbox.take_up(&db, self.platform).await {
-                    Ok(left) => left.into_iter().for_each(|it| self.take_on(answers.clone(), it)),
+                    Ok(left) => {
+                        if !left.is_empty() {
+                            reached("click-taken-up");
+                        }
+                        left.into_iter().for_each(|it| self.take_on(answers.clone(), it));
+                    }
                     Err(error) => {
                         let error = format!("{:#}", anyhow::Error::new(error));
                         tracing::warn!(error, "could not look for unanswered questions");

@@ -16,6 +16,7 @@ use crate::chat::backoff;
 use crate::chat::inbox::{self, Delivery};
 use crate::chat::link::Standing;
 use crate::conversation::Platform;
+use crate::fail_point::reached;
 
 /// Longer than anything takes to send; after it the process that was sending counts as dead.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -178,7 +179,9 @@ impl Outbox {
             let dropped = Outcome::Dropped { failure: why.word() };
             return self.settle(&row, &dropped, self.pauses.between).await;
         }
+        reached("post-claimed");
         let sent = timeout(SEND_WITHIN, posts.send(&post, route, Duration::ZERO)).await;
+        reached("post-sent");
         let sent = sent
             .unwrap_or_else(|_| Err(Unsent::new(Policy::Uncertain, "it takes too long".into())));
         self.note_sent(route, &sent);
@@ -232,7 +235,10 @@ impl Outbox {
         for failures in 1..=SETTLES_MAX {
             let Some(db) = self.pool() else { return };
             let settled = store::settle(&db, self.platform, row, outcome, free_in.as_secs_f64());
-            let Err(error) = settled.await else { return self.wake() };
+            let Err(error) = settled.await else {
+                reached("post-settled");
+                return self.wake();
+            };
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::warn!(error, "could not write down what became of a message");
             sleep(backoff::after(failures, SETTLE_AGAIN_AFTER)).await;

@@ -107,6 +107,13 @@ impl Workflow {
         Ok(format!("{repository} {workflow}@{reference}"))
     }
 
+    /// The reference of the run with the number `run`.
+    pub(super) fn reference_of(&self, order: &Order, run: &str) -> Option<String> {
+        let (place, pinned) = (self.filled(order).ok()?, pinned_commit(order).ok()?);
+        let run: u64 = run.parse().ok()?;
+        Some(format!("{}#{run}@{pinned}", place.repository))
+    }
+
     fn filled(&self, order: &Order) -> Result<Place, NotSent> {
         let any: &[glob::Pattern] = &[];
         let within = (&self.within[..], is_repository as fn(&str) -> bool);

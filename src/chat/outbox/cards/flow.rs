@@ -15,6 +15,7 @@ use crate::chat::outbox::flow::{LEASE, SETTLE_AGAIN_AFTER, SETTLES_MAX, UNREADAB
 use crate::chat::outbox::worker::{Outbox, Posts};
 use crate::chat::outbox::{Policy, Post, Priority, Reason, Sent, To, Unsent};
 use crate::conversation::{Platform, Reply};
+use crate::fail_point::reached;
 
 /// An edit ends within this, and begins within the same of being held: together sooner than it is held.
 const EDIT_WITHIN: Duration = Duration::from_secs(25);
@@ -83,7 +84,14 @@ impl Outbox {
             store::said(&mut tx, &ids).await?;
         }
         enqueue(&mut tx, &posts).await?;
-        tx.commit().await
+        if !posts.is_empty() {
+            reached("cards-enqueued");
+        }
+        tx.commit().await?;
+        if !posts.is_empty() {
+            reached("cards-committed");
+        }
+        Ok(())
     }
 
     /// The post that brings `card` where it belongs; `None` where another version of idp wrote it down.
@@ -174,7 +182,9 @@ impl Outbox {
         }
         let at =
             Sent { channel: card.message_channel.clone(), message_id: card.message_id.clone() };
+        reached("edit-held");
         let edited = timeout(EDIT_WITHIN, posts.edit(&at, &reply)).await;
+        reached("edit-sent");
         let edited = edited
             .unwrap_or_else(|_| Err(Unsent::new(Policy::Uncertain, "it takes too long".into())));
         self.note(&edited);
@@ -212,7 +222,9 @@ impl Outbox {
     async fn settle_edit(&self, card: &Held, outcome: Outcome<'_>) {
         for failures in 1..=SETTLES_MAX {
             let Some(db) = self.pool() else { return };
-            let Err(error) = store::settle(&db, self.platform, card, outcome).await else { return };
+            let Err(error) = store::settle(&db, self.platform, card, outcome).await else {
+                return reached("edit-settled");
+            };
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::warn!(error, "could not write down what became of an edit");
             sleep(backoff::after(failures, SETTLE_AGAIN_AFTER)).await;

@@ -1,0 +1,263 @@
+//! The database dies, comes back, or another takes its place, while people ask and approve.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
+use rand::Rng;
+use sqlx::postgres::PgPoolOptions;
+use tokio::time::sleep;
+
+use crate::action_world::{ASKER, Class, OWNER, Process, Story, Way, World, address, time_passes};
+use crate::home::{random, succeed};
+use crate::pair::Postgres;
+use crate::relay::Relay;
+use crate::scale::full_or;
+
+/// How many people ask at a time: what a broken connection leaves is free only once its lease has ended.
+const PEOPLE: usize = 16;
+/// Faults of each kind.
+const FAULTS: usize = 20;
+/// Slack hangs up after this.
+const SLACK_WAITS: Duration = Duration::from_secs(3);
+
+/// Idp, and who asks it.
+struct Site {
+    world: World,
+    way: Way,
+    _idp: Process,
+}
+
+/// Its database, behind a relay.
+struct Servers {
+    home: PathBuf,
+    relay: Relay,
+    /// The one that takes writes.
+    primary: Postgres,
+    /// Where a standby reaches it.
+    replication: Relay,
+    next: usize,
+}
+
+async fn open() -> (Site, Servers) {
+    let idp = address();
+    let world = World::open(idp).await;
+    let (relay, replication) = (Relay::start().await, Relay::start().await);
+    let home = world.home.path().to_path_buf();
+    let primary = Postgres::new(&home).await;
+    relay.leads(Some(primary.address));
+    replication.leads(Some(primary.address));
+    let url = format!("postgres://idp@{}/idp", relay.address);
+    let mut migrate = world.home.idp(&["migrate"]);
+    migrate.env("DATABASE_URL", &url);
+    succeed(migrate);
+    world.knows_people(Some(&url));
+    let pool = PgPoolOptions::new()
+        .max_connections(12)
+        .acquire_timeout(Duration::from_secs(2))
+        .connect(&url);
+    let way = Way { idp, db: pool.await.unwrap() };
+    let _idp = world.serve(idp, &url, &[]);
+    primary.does("create table public.mark (number bigint)").await;
+    (Site { world, way, _idp }, Servers { home, relay, primary, replication, next: 0 })
+}
+
+impl Servers {
+    async fn standby(&mut self) -> Postgres {
+        self.next += 1;
+        let name = format!("standby-{}", self.next);
+        self.primary.standby(&self.home, &name, self.replication.address).await
+    }
+
+    /// `standby` becomes the one that takes writes, after the one before it died.
+    async fn fails_over_to(&mut self, standby: Postgres) {
+        self.relay.leads(None);
+        self.primary.stops(Signal::SIGQUIT).await;
+        standby.is_promoted().await;
+        self.relay.leads(Some(standby.address));
+        self.replication.leads(Some(standby.address));
+        self.primary = standby;
+    }
+
+    /// How many marks there are.
+    async fn marks(&self) -> i64 {
+        let mut db = self.primary.connects("idp").await;
+        sqlx::query_scalar("select count(*) from public.mark").fetch_one(&mut db).await.unwrap()
+    }
+}
+
+/// People who ask until `is_over`; where the database `forgets`, they do again what it has not.
+async fn people(site: &Site, is_over: &Cell<bool>, forgets: bool) -> Vec<Story> {
+    let person = async |place: usize| {
+        let mut stories = Vec::new();
+        while !is_over.get() {
+            let class = Class::ALL[(place + stories.len()) % Class::ALL.len()];
+            stories.push(match forgets {
+                false => site.world.story(&site.way, class).await,
+                true => site.world.stubborn(&site.way, class).await,
+            });
+        }
+        stories
+    };
+    join_all((0..PEOPLE).map(person)).await.into_iter().flatten().collect()
+}
+
+/// So many faults while people ask: what became of what they asked, and how long each time it took until a request was
+/// taken down again.
+async fn under_load(
+    (site, servers): (&Site, &mut Servers),
+    forgets: bool,
+    mut fault: impl AsyncFnMut(&mut Servers),
+) -> (Vec<Story>, Vec<Duration>) {
+    let (mut random, is_over) = (random("failover"), Cell::new(false));
+    let faults = async {
+        let mut back = Vec::new();
+        for _ in 0..full_or(FAULTS, 2) {
+            sleep(Duration::from_millis(random.random_range(300..1_500))).await;
+            fault(servers).await;
+            let from = Instant::now();
+            let number = site.world.number();
+            let (reason, channel) = (format!("after-{number}"), format!("C{number}"));
+            site.world.asks(&site.way, Class::Idempotent, &reason, &channel).await;
+            back.push(from.elapsed());
+        }
+        is_over.set(true);
+        back
+    };
+    let all = async { tokio::join!(people(site, &is_over, forgets), faults) };
+    tokio::select! {
+        all = all => all,
+        () = site.world.receivers_work(&site.way) => unreachable!("they work until they are dropped"),
+        () = time_passes(&site.way.db) => unreachable!("it passes until it is dropped"),
+    }
+}
+
+/// Prints what became of `stories`, and fails where anything was done twice or is not as it is said to be.
+fn judged(fault: &str, site: &Site, stories: &[Story], mut back: Vec<Duration>, more: &str) {
+    back.sort();
+    let is_wrong = |it: &&Story| match it.state.as_str() {
+        "succeeded" => it.runs != 1,
+        "failed" => it.runs != 0,
+        // What was done for a request that the database forgot.
+        _ => it.runs != 1,
+    };
+    let count = |state: &str| stories.iter().filter(|it| it.state == state).count();
+    let double: Vec<&Story> = stories.iter().filter(|it| it.runs > 1).collect();
+    let wrong: Vec<&Story> = stories.iter().filter(is_wrong).collect();
+    println!(
+        "REL R7 {fault} faults={} requests={} double={} wrong={} failed={} forgotten={} told_to_click_again={} back_ms_median={} back_ms_max={}{more}",
+        back.len(),
+        stories.len(),
+        double.len(),
+        wrong.len(),
+        count("failed"),
+        count("forgotten"),
+        site.world.told_in_vain.load(Ordering::Relaxed),
+        back[back.len() / 2].as_millis(),
+        back[back.len() - 1].as_millis(),
+    );
+    assert!(double.is_empty() && wrong.is_empty(), "double {double:?}, wrong {wrong:?}");
+}
+
+async fn restarts(word: &str, signal: Signal) {
+    let (site, mut servers) = open().await;
+    let restart = async |servers: &mut Servers| {
+        servers.primary.stops(signal).await;
+        servers.primary.starts_again().await;
+    };
+    let (stories, back) = under_load((&site, &mut servers), false, restart).await;
+    judged(word, &site, &stories, back, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_database_loses_no_click() {
+    restarts("restart", Signal::SIGINT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_stops_at_once_loses_no_click() {
+    restarts("immediate", Signal::SIGQUIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_first_process_is_killed_loses_no_click() {
+    restarts("kill", Signal::SIGKILL).await;
+}
+
+/// The standby confirms each commit: what was acknowledged it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_synchronous_standby_that_takes_over_loses_no_click() {
+    let (site, mut servers) = open().await;
+    let missing = Cell::new(0);
+    let failover = async |servers: &mut Servers| {
+        let standby = servers.standby().await;
+        servers.primary.waits_for_standby(true).await;
+        let before = servers.marks().await;
+        servers.primary.does("insert into public.mark values (1)").await;
+        servers.fails_over_to(standby).await;
+        missing.set(missing.get() + before + 1 - servers.marks().await);
+        servers.primary.waits_for_standby(false).await;
+    };
+    let (stories, back) = under_load((&site, &mut servers), false, failover).await;
+    judged("sync failover", &site, &stories, back, &format!(" commits_lost={}", missing.get()));
+    assert_eq!(missing.get(), 0);
+}
+
+/// The standby is behind when it takes over: what it does not have is done again by people, and by nobody twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_asynchronous_standby_forgot_is_not_done_twice() {
+    let (site, mut servers) = open().await;
+    let missing = Cell::new(0);
+    let failover = async |servers: &mut Servers| {
+        let standby = servers.standby().await;
+        servers.replication.leads(None);
+        let before = servers.marks().await;
+        servers.primary.does("insert into public.mark values (1)").await;
+        // People go on meanwhile.
+        sleep(Duration::from_millis(400)).await;
+        servers.fails_over_to(standby).await;
+        missing.set(missing.get() + before + 1 - servers.marks().await);
+    };
+    let (stories, back) = under_load((&site, &mut servers), true, failover).await;
+    let faults = back.len() as i64;
+    judged(
+        "async failover",
+        &site,
+        &stories,
+        back,
+        &format!(" commits_lost_at_least={}", missing.get()),
+    );
+    assert_eq!(missing.get(), faults, "each failover loses something, or shows nothing");
+}
+
+/// Commits wait for a standby that is dead: who clicks is answered in time all the same, and what was said holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_standby_keeps_nobody_waiting() {
+    let (site, mut servers) = open().await;
+    let slowest = Cell::new(Duration::ZERO);
+    let unanswered = Cell::new(0);
+    let hang = async |servers: &mut Servers| {
+        let mut standby = servers.standby().await;
+        servers.primary.waits_for_standby(true).await;
+        standby.stops(Signal::SIGKILL).await;
+        let number = site.world.number();
+        let (reason, channel) = (format!("hanging-{number}"), format!("C{number}"));
+        for _ in 0..5 {
+            let from = Instant::now();
+            let text = format!("run idempotent api reason={reason}");
+            let said = site.world.types(&site.way, ASKER, &channel, &text);
+            let clicks = site.world.clicks(&site.way, OWNER, &channel, "requests");
+            let is_acknowledged = said.await.is_some() && clicks.await.is_some();
+            slowest.set(slowest.get().max(from.elapsed() / 2));
+            unanswered.set(unanswered.get() + usize::from(!is_acknowledged));
+        }
+        servers.primary.waits_for_standby(false).await;
+    };
+    let (stories, back) = under_load((&site, &mut servers), false, hang).await;
+    let more = format!(" unanswered={} slowest_ms={}", unanswered.get(), slowest.get().as_millis());
+    judged("standby dies", &site, &stories, back, &more);
+    assert_eq!(unanswered.get(), 0, "Slack waits {SLACK_WAITS:?}");
+}

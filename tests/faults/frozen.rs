@@ -1,0 +1,140 @@
+//! A process freezes for longer than its lease, another takes over, and then it goes on as if nothing had been.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rand::Rng;
+use sqlx::postgres::PgPoolOptions;
+use tokio::time::sleep;
+
+use crate::action_world::{
+    Class, PATIENCE, Process, Story, THE_DEAD_LET_GO, Way, World, address, each, time_passes,
+};
+use crate::home::random;
+use crate::relay::Relay;
+use crate::scale::full_or;
+
+/// Requests that are under way when the process freezes.
+const UNDER_WAY: usize = 6;
+/// Freezes at each place, for each class.
+const RUNS: usize = 25;
+
+/// Before and after it looks at its own clock for the last time.
+const PLACES: [&str; 2] = ["step-written-down", "step-last-look"];
+
+/// The database ends who is idle in a transaction, as it does by itself after a minute: they hold what others need.
+const LETS_GO: &str = "select pg_terminate_backend(pid) from pg_stat_activity where state like 'idle in transaction%'";
+
+impl Process {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.0.id()).unwrap())
+    }
+
+    /// Whether it is stopped, as the kernel says.
+    fn is_frozen(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        // The name before it may have anything in it but the last bracket.
+        stat.rsplit(") ").next().unwrap().starts_with('T')
+    }
+
+    async fn freezes(&mut self, world: &World) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_frozen() {
+            assert!(self.ended().is_none() && Instant::now() < deadline, "{}", world.logged());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// It goes on, does what it had begun, and ends.
+    async fn thaws_and_ends(&mut self, world: &World) {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        kill(self.pid(), Signal::SIGCONT).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.ended().is_none() {
+            assert!(Instant::now() < deadline, "it does not end\n{}", world.logged());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// What people asked for, and how often a process was frozen meanwhile.
+async fn freezes(class: Class) -> (Vec<Story>, usize) {
+    let mut random = random("frozen");
+    let relay = Relay::start().await;
+    let world = World::open(relay.address).await;
+    let (started, url) = world.database().await;
+    let db = PgPoolOptions::new().max_connections(8).connect(&url).await.unwrap();
+    let way = Way { idp: relay.address, db };
+    let rounds = async {
+        let (mut stories, mut frozen) = (Vec::new(), 0);
+        for _ in 0..full_or(RUNS, 2) {
+            for place in PLACES {
+                let (one, other) = (address(), address());
+                let fails = format!("freeze:{}:{place}", random.random_range(1..=3));
+                let mut first = world.serve(one, &url, &[("IDP_FAIL_POINT", &fails)]);
+                relay.leads(Some(one));
+                let takes_over = async {
+                    first.freezes(&world).await;
+                    let since = Instant::now();
+                    each(&way.db, &[LETS_GO]).await.unwrap();
+                    let second = world.serve(other, &url, &[]);
+                    relay.leads(Some(other));
+                    each(&way.db, &THE_DEAD_LET_GO).await.unwrap();
+                    (second, since)
+                };
+                let people = (0..UNDER_WAY).map(|_| world.story(&way, class));
+                let people = futures_util::future::join_all(people);
+                let (told, (second, since)) = tokio::join!(people, takes_over);
+                // For longer than anything that was written down may still be sent.
+                let left = idp::actions::dispatch::SEND_WITHIN.saturating_sub(since.elapsed());
+                sleep(left).await;
+                first.thaws_and_ends(&world).await;
+                frozen += 1;
+                world.receivers_are_done().await;
+                drop(second);
+                each(&way.db, &THE_DEAD_LET_GO).await.unwrap();
+                // As often as it is done now that the first has gone on.
+                let again = |it: Story| Story { runs: world.runs(&it.reason, class), ..it };
+                stories.extend(told.into_iter().map(again));
+            }
+        }
+        (stories, frozen)
+    };
+    let result = tokio::select! {
+        result = rounds => result,
+        () = world.receivers_work(&way) => unreachable!("they work until they are dropped"),
+        () = time_passes(&way.db) => unreachable!("it passes until it is dropped"),
+    };
+    way.db.close().await;
+    started.leave().await.unwrap();
+    result
+}
+
+async fn are_harmless(class: Class) {
+    let (stories, frozen) = freezes(class).await;
+    let double: Vec<&Story> = stories.iter().filter(|it| it.runs > 1).collect();
+    let undone = stories.iter().filter(|it| it.runs == 0 && it.state == "succeeded").count();
+    println!(
+        "REL R3 SIGSTOP class={} frozen={frozen} requests={} double={} succeeded_undone={undone}",
+        class.word(),
+        stories.len(),
+        double.len(),
+    );
+    assert!(double.is_empty() && undone == 0, "{double:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_process_does_nothing_twice_where_receivers_know_keys() {
+    are_harmless(Class::Idempotent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_process_does_nothing_twice_where_jobs_redeem() {
+    are_harmless(Class::Redeem).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_process_does_nothing_twice_where_receivers_are_blind() {
+    are_harmless(Class::Blind).await;
+}
