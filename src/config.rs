@@ -19,7 +19,7 @@
 //! | `DISCORD_API_URL`        | where Discord's API is                                     | `https://discord.com/api/v10/` |
 //! | `IDP_LOG`                | log level or filter: `info`, `warn,idp=debug`              | `info`                         |
 //! | `IDP_LOG_FORMAT`         | `text` or `json`                                           | `text` for a person            |
-//! | `IDP_FAIL_POINT`         | where tests end or freeze the process; a release refuses it | none                           |
+//! | `IDP_FAIL_POINT`         | where tests end or freeze the process; refused in releases | none                           |
 //!
 //! `DATABASE_URL`, `IDP_KEY`, `IDP_FACTS_TOKEN`, `SLACK_SIGNING_SECRET`, `SLACK_BOT_TOKEN`, `SLACK_APP_TOKEN` and
 //! `DISCORD_BOT_TOKEN` are secrets: each may come from the file that the variable with `_FILE` behind it names instead, as

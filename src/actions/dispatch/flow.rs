@@ -39,6 +39,8 @@ use crate::vault::Key;
 const AT_ONCE: i64 = 32;
 /// How long what waits for its lane, or for the end of an emergency stop, waits before it is looked at again.
 const TURN_AFTER: Duration = Duration::from_secs(2);
+/// How often, after a failover, who says by itself how it goes is asked once more.
+const ASKED_AGAIN_MAX: u32 = 3;
 /// How long a freeze is slept over at most: the action's file may change meanwhile.
 const FREEZE_AFTER_MAX: Duration = Duration::from_secs(60);
 
@@ -286,10 +288,16 @@ async fn step(
     let class = receiver.class();
     let order = order(office, request, action, place, rows).await?;
     reached("step-ordered");
-    if row.stage == Stage::Running {
+    let is_asked_again = claimed.is_other_history
+        && class == Class::Idempotent
+        && !receiver.is_followed()
+        && row.attempts < ASKED_AGAIN_MAX;
+    if row.stage == Stage::Running && !is_asked_again {
         return follow(office, request, action, place, row, &order).await;
     }
     match approach(class, row.stage, claimed.is_other_history) {
+        // What another history was told of how it goes is lost: whoever has it is asked with the key that it knows.
+        Approach::Send if row.stage == Stage::Running => doubt(office, request, row).await?,
         Approach::Send => {}
         Approach::AskAPerson => {
             let why = "whoever sent it did not learn what became of it";
@@ -300,8 +308,7 @@ async fn step(
         Approach::FindThenSend => {
             // What another history knew of it is lost: it may have been sent until a moment ago.
             if row.stage == Stage::Ready {
-                let doubted = store::doubt(&office.db, claimed.request, row.number, &office.owner);
-                doubted.await.context("could not write down that a step is in doubt")?;
+                doubt(office, request, row).await?;
             }
             let age = row.sent_at.map(|it| (office.now - it).to_std().unwrap_or_default());
             let left = receiver.listing_lag().saturating_sub(age.unwrap_or_default());
@@ -348,6 +355,12 @@ async fn step(
             not_arrived(office, request, row, next).await
         }
     }
+}
+
+/// A step, of which another history may have known more, may have been sent a moment ago.
+async fn doubt(office: &Office, request: &Request, row: &StepRow) -> anyhow::Result<()> {
+    let doubted = store::doubt(&office.db, request.id, row.number, &office.owner);
+    doubted.await.context("could not write down that a step is in doubt")
 }
 
 /// The receiver has the step.

@@ -14,7 +14,8 @@
 //!   in between looks at its own clock before it sends.
 //! - The key toward a receiver is computed, from the request and its intent: a row that a failed database lost gets the same.
 //! - After a failover (the database's timeline is another than the request's) nothing counts as new: what can be looked for
-//!   is looked for before it is sent, and of what cannot a person is asked.
+//!   is looked for before it is sent, also where jobs redeem; who says by itself how it goes is asked again with the same
+//!   key; and of what cannot be told a person is asked.
 //! - Nothing is tried for ever: see [`after`].
 
 pub mod flow;

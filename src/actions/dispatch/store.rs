@@ -198,12 +198,12 @@ pub async fn about_to_send(
     Ok(written.rows_affected() == 1)
 }
 
-/// Writes down that a step, of which nothing is known, may have been sent a moment ago; where `owner` holds it.
+/// Writes down that a step, of which too little is known, may have been sent a moment ago; where `owner` holds it.
 pub async fn doubt(db: &PgPool, request: i64, number: i16, owner: &str) -> sqlx::Result<()> {
     sqlx::query(
         "update idp.step
          set state = 'sending', sent_at = clock_timestamp()
-         where request = $1 and number = $2 and state = 'ready'
+         where request = $1 and number = $2 and state in ('ready', 'running')
            and exists (
              select from idp.execution
              where execution.request = step.request and lease_owner = $3
