@@ -122,7 +122,9 @@ fn in_any_order(random: &mut StdRng, class: Class, runs: f64) -> Vec<(String, us
     let mut all = Vec::new();
     for place in places().into_iter().filter(|it| is_of(it, class)) {
         let whole = runs.floor() as usize + usize::from(random.random_bool(runs.fract()));
-        all.extend((0..whole).map(|_| (place.clone(), random.random_range(1..=2))));
+        // What one dead process left it is at once.
+        let most = if AFTER.iter().any(|(it, _)| *it == place) { 1 } else { 2 };
+        all.extend((0..whole).map(|_| (place.clone(), random.random_range(1..=most))));
     }
     all.shuffle(random);
     all
