@@ -351,6 +351,7 @@ impl App {
             rotas: &heard.rotas,
             desk: &desk,
             actions: &heard.actions,
+            alarm: &settings.break_glass,
             integrations: &settings.integrations,
             tokens: &self.tokens,
             key: &self.key,

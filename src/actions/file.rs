@@ -149,7 +149,7 @@ fn action(keys: &mut Fields, text: &str) -> Option<Action> {
     let (risk, risk_at) = risk(keys);
     let requesters = requesters(keys, target.is_some());
     let Asking { rule, at: rule_at, delegates, escalate } = rule(keys);
-    let channel = channel(keys);
+    let channel = channels(keys, "channel");
     let freezes = freeze::read(keys);
     let cooldown = keys.duration("cooldown", Duration::from_secs(1), 30 * DAY);
     let at_once = at_once(keys, target.is_some());
@@ -531,10 +531,11 @@ fn judge_receivers(keys: &mut Fields, risk: Risk, steps: &[Step], at: Position) 
     }
 }
 
-fn channel(keys: &mut Fields) -> Vec<(Platform, String)> {
+/// The channels that `key` names, of each platform at most one.
+pub fn channels(keys: &mut Fields, key: &'static str) -> Vec<(Platform, String)> {
     let mut channels = Vec::new();
-    let Some(node) = keys.take("channel") else { return channels };
-    let Some(mut inner) = Fields::of(node, "channel", keys.file, keys.problems) else {
+    let Some(node) = keys.take(key) else { return channels };
+    let Some(mut inner) = Fields::of(node, key, keys.file, keys.problems) else {
         return channels;
     };
     for platform in [Platform::Slack, Platform::Discord] {
@@ -542,7 +543,7 @@ fn channel(keys: &mut Fields) -> Vec<(Platform, String)> {
         let channel = channel.trim_start_matches('#').to_string();
         if platform == Platform::Discord && !channel.bytes().all(|it| it.is_ascii_digit()) {
             let message = format!("`{channel}` is not the id of a channel in Discord.");
-            inner.problem(at, "channel", message, "It is a number in quotes.");
+            inner.problem(at, key, message, "It is a number in quotes.");
             continue;
         }
         channels.push((platform, channel));

@@ -14,11 +14,11 @@ use super::rule::Meant;
 use super::store::{self, New, NewStep, NewVote, Which};
 use super::{
     Action, ActionSet, AtOnce, Proof, Request, Requesters, Risk, State, Verdict, Whole, clock,
-    delegation, dispatch, freeze, handle, say, unknown,
+    delegation, dispatch, escalation, freeze, handle, review, say, unknown,
 };
 use crate::access::totp;
 use crate::access::{self, Authority, Links, Object, Person, Verb};
-use crate::announcements::{self, Place};
+use crate::announcements::{self, Announcement, Place};
 use crate::audit::{self, Entry};
 use crate::catalog::{self, Entity, EntityRef, Snapshot};
 use crate::conversation::{Address, Platform, Way};
@@ -31,7 +31,7 @@ use crate::vault::Key;
 /// The most requests of one person that wait.
 const WAITING_MAX: i64 = 20;
 /// So many requests are expired or reminded of at a time.
-const BATCH: i64 = 50;
+pub(super) const BATCH: i64 = 50;
 /// What a secret of a request is sealed for.
 pub(super) const SECRETS: &str = "request secret";
 
@@ -46,20 +46,32 @@ pub struct Desk<'a> {
     pub connected: &'a [Platform],
     pub means: Means<'a>,
     pub rotas: &'a Rotas,
+    /// Where it is said, too, that something is done without approval.
+    pub alarm: &'a [(Platform, String)],
     pub now: DateTime<Utc>,
 }
 
 impl Desk<'_> {
-    /// Who is called first for `target` now.
-    pub(super) fn on_call(&self, target: Option<&EntityRef>) -> Vec<EntityRef> {
-        let first = |it| on_call::first(self.rotas, self.snapshot, it, self.now);
-        target.map(first).unwrap_or_default()
+    /// Who is on call for `target` now, on as many levels as were called.
+    fn on_call(&self, target: Option<&EntityRef>, levels: usize) -> Vec<EntityRef> {
+        let called = |it| on_call::called(self.rotas, self.snapshot, it, self.now, levels);
+        target.map(called).unwrap_or_default()
     }
 
     pub(super) fn meant(&self, request: &Request) -> Meant {
         let target = request.target.as_ref();
-        let on_call = self.on_call(target);
+        let on_call = self.on_call(target, request.level);
         Meant::of(&request.rule, target, &on_call, self.snapshot)
+    }
+
+    /// What the card of `whole` is read by.
+    pub(super) fn scene<'s>(&'s self, whole: &Whole, meant: &'s Meant) -> say::Scene<'s> {
+        say::Scene {
+            snapshot: self.snapshot,
+            links: self.links,
+            action: self.actions.find(&whole.request.action),
+            meant,
+        }
     }
 
     /// The factors of its rule that `person` may speak for, by themselves or for somebody else.
@@ -70,15 +82,10 @@ impl Desk<'_> {
     /// Shows how `whole` stands, wherever its card is.
     pub(super) async fn show(&self, db: &mut PgConnection, whole: &Whole) -> sqlx::Result<()> {
         let meant = self.meant(&whole.request);
-        let scene = say::Scene {
-            snapshot: self.snapshot,
-            links: self.links,
-            action: self.actions.find(&whole.request.action),
-            meant: &meant,
-        };
+        let scene = self.scene(whole, &meant);
         let (key, places) = (card_key(whole.request.id), &whole.request.places);
         announcements::store::show(db, &key, places, &say::card(whole, &scene)).await?;
-        if whole.is_over() {
+        if whole.is_over() && !whole.waits_for_review() {
             announcements::store::end(db, &key).await?;
         }
         Ok(())
@@ -191,7 +198,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     }
     let given = input::read(&action.inputs, &ask.typed, desk.snapshot)?;
     let reference = target.map(|it| &it.reference);
-    let on_call = desk.on_call(reference);
+    let on_call = desk.on_call(reference, 1);
     let meant = Meant::of(&action.rule, reference, &on_call, desk.snapshot);
     if ask.break_glass.is_none() {
         if let Some((freeze, until)) = freeze::holding(&action.freezes, desk.now) {
@@ -222,6 +229,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
         break_glass: ask.break_glass.as_deref(),
         is_long: say::is_long(&given),
         within_s: action.rule.within_s as f64,
+        escalate_s: escalation::after(action).map(|it| it.as_secs_f64()),
     };
     let what = "could not write a request down";
     let mut tx = desk.db.begin().await.context(what)?;
@@ -265,9 +273,51 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     let whole = store::completed(&mut tx, request).await.context(what)?;
     desk.show(&mut tx, &whole).await.context(what)?;
     reached("ask-shown");
+    if whole.request.break_glass.is_some() {
+        alarm(desk, &mut tx, action, &whole).await.context(what)?;
+    }
     tx.commit().await.context(what)?;
     reached("ask-committed");
     Ok(Asked { whole, is_old: false })
+}
+
+/// Says to those who could have approved it that something is done without approval: below its card, in the channels where
+/// it would have been decided, and where the portal wants it said, too.
+async fn alarm(
+    desk: &Desk<'_>,
+    db: &mut PgConnection,
+    action: &Action,
+    whole: &Whole,
+) -> sqlx::Result<()> {
+    let meant = desk.meant(&whole.request);
+    let said = say::alarm(whole, &desk.scene(whole, &meant));
+    let key = card_key(whole.request.id);
+    announcements::store::say_below(db, &key, "without approval", &said).await?;
+    let mut places = fixed_places(&action.channel, desk.connected);
+    if places.is_empty() {
+        let of_card = whole.request.places.iter();
+        places.extend(of_card.filter(|it| it.channel.is_some() && it.thread.is_none()).cloned());
+    }
+    for place in fixed_places(desk.alarm, desk.connected) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    let key = format!("{key} without approval");
+    let announcement = Announcement { key, places, markdown: None };
+    announcements::store::write(db, &announcement, &said).await
+}
+
+/// The `channels` that are on a platform of `connected`.
+fn fixed_places(channels: &[(Platform, String)], connected: &[Platform]) -> Vec<Place> {
+    let there = channels.iter().filter(|(platform, _)| connected.contains(platform));
+    let place = |(platform, channel): &(Platform, String)| Place {
+        platform: *platform,
+        channel: Some(channel.clone()),
+        person: None,
+        thread: None,
+    };
+    there.map(place).collect()
 }
 
 /// What each step fixes when it is asked for, by its name.
@@ -587,13 +637,7 @@ pub async fn show(desk: &Desk<'_>, id: i64, person: &Person) -> Result<Whole> {
 /// What of a request is said to whoever looks at it.
 pub fn details(desk: &Desk<'_>, whole: &Whole) -> String {
     let meant = desk.meant(&whole.request);
-    let scene = say::Scene {
-        snapshot: desk.snapshot,
-        links: desk.links,
-        action: desk.actions.find(&whole.request.action),
-        meant: &meant,
-    };
-    say::details(whole, &scene)
+    say::details(whole, &desk.scene(whole, &meant))
 }
 
 /// Whether `person` is among those who may decide on `whole` now.
@@ -617,7 +661,8 @@ pub async fn list(
     Ok(store::list(&mut connection, which, offset, rows).await?)
 }
 
-/// Ends what nobody decided on in time, and reminds of what waits for half its time; how many there were.
+/// Ends what nobody decided on in time, reminds of what waits for half its time, calls who is on call next, and reminds of
+/// what nobody has reviewed; how many there were.
 ///
 /// # Errors
 /// The database.
@@ -641,19 +686,15 @@ pub async fn tick(desk: &Desk<'_>) -> anyhow::Result<usize> {
     for id in &reminded {
         let Some(whole) = store::whole(&mut tx, *id).await.context(what)? else { continue };
         let meant = desk.meant(&whole.request);
-        let scene = say::Scene {
-            snapshot: desk.snapshot,
-            links: desk.links,
-            action: desk.actions.find(&whole.request.action),
-            meant: &meant,
-        };
-        let said = say::line(say::reminder(&whole, &scene));
+        let said = say::line(say::reminder(&whole, &desk.scene(&whole, &meant)));
         announcements::store::say_below(&mut tx, &card_key(*id), "reminder", &said)
             .await
             .context(what)?;
     }
     tx.commit().await.context(what)?;
-    Ok(overdue.len() + reminded.len())
+    let called = escalation::flow::tick(desk).await?;
+    let reviews = review::flow::tick(desk).await?;
+    Ok(overdue.len() + reminded.len() + called + reviews)
 }
 
 /// Nothing is begun until somebody says so; whether that is news.
@@ -781,15 +822,7 @@ fn sealed(key: &Key, given: Vec<Given>) -> (Map<String, Value>, Vec<Sealed>) {
 
 /// Where the card is shown: as the action says; otherwise to who decides, and where it was asked.
 fn places(desk: &Desk<'_>, action: &Action, meant: &Meant, asked_at: &Address) -> Vec<Place> {
-    let fixed = action.channel.iter().filter(|(platform, _)| desk.connected.contains(platform));
-    let mut places: Vec<Place> = fixed
-        .map(|(platform, channel)| Place {
-            platform: *platform,
-            channel: Some(channel.clone()),
-            person: None,
-            thread: None,
-        })
-        .collect();
+    let mut places = fixed_places(&action.channel, desk.connected);
     if places.is_empty() {
         let told = meant.all().into_iter();
         let told = told.filter_map(|it| Place::of(&it, desk.snapshot, desk.links, desk.connected));

@@ -18,12 +18,14 @@
 
 pub mod delegation;
 pub mod dispatch;
+pub mod escalation;
 pub mod file;
 pub mod flow;
 pub mod freeze;
 pub mod input;
 pub mod intent;
 pub mod invoke;
+pub mod review;
 pub mod rule;
 pub mod say;
 pub mod store;
@@ -42,6 +44,7 @@ use crate::integrations::invocation::Receiver;
 use delegation::Delegation;
 use freeze::Freeze;
 use input::Input;
+use review::Review;
 use rule::Rule;
 
 /// What stands where inputs are given, with the reason, for what cannot wait for approval.
@@ -332,6 +335,8 @@ pub struct Request {
     pub decided_at: Option<DateTime<Utc>>,
     pub decided_by: Option<EntityRef>,
     pub note: Option<String>,
+    /// What somebody found who looked at what was done without approval.
+    pub review: Option<Review>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -623,6 +628,7 @@ mod tests {
             decided_at: None,
             decided_by: None,
             note: None,
+            review: None,
         };
         Whole { request, votes: Vec::new(), delegations: Vec::new(), execution: None }
     }

@@ -59,6 +59,7 @@ pub fn card(whole: &Whole, scene: &Scene<'_>) -> Reply {
     let request = &whole.request;
     if let Some(reason) = &request.break_glass {
         let _ = write!(text, "\n\n🚨 **Without approval**: {}", plain(reason));
+        text.push_str(&reviewed(whole, scene));
     }
     text.push_str(&inputs(whole, scene));
     if request.state == State::Pending {
@@ -87,6 +88,10 @@ pub fn card(whole: &Whole, scene: &Scene<'_>) -> Reply {
 pub fn details(whole: &Whole, scene: &Scene<'_>) -> String {
     let mut text = head(whole, scene);
     let request = &whole.request;
+    if let Some(reason) = &request.break_glass {
+        let _ = write!(text, "\n\n🚨 **Without approval**: {}", plain(reason));
+        text.push_str(&reviewed(whole, scene));
+    }
     for (name, value) in &request.inputs {
         let _ = write!(text, "\n\n**{}**\n\n{}", plain(name), code_block(&text_of(value)));
     }
@@ -148,7 +153,8 @@ pub fn standing(whole: &Whole) -> (&'static str, String) {
             Some(execution) => {
                 let note = execution.note.as_deref().map(|it| format!(": {}", plain(it)));
                 let (sign, words) = progress(execution.state);
-                (sign, format!("{words}{}", note.unwrap_or_default()))
+                let review = if whole.waits_for_review() { ", to be reviewed" } else { "" };
+                (sign, format!("{words}{}{review}", note.unwrap_or_default()))
             }
         },
     }
@@ -189,6 +195,71 @@ fn inputs(whole: &Whole, scene: &Scene<'_>) -> String {
         text.push_str("\n\n⚠️ Not all of it fits here: who approves opens it first.");
     }
     text
+}
+
+/// Who looked at what was done without approval, or has to.
+fn reviewed(whole: &Whole, scene: &Scene<'_>) -> String {
+    if let Some(review) = &whole.request.review {
+        let (who, words) = (plain(&label(&review.by, scene.snapshot)), plain(&review.words));
+        return format!("\n\n🔎 **{who}** looked at it at {}: {words}", clock(review.at));
+    }
+    match whole.waits_for_review() {
+        true => format!("\n\n🔎 To be reviewed by {}.", reviewers(scene)),
+        false => String::new(),
+    }
+}
+
+/// Whoever could have approved it.
+fn reviewers(scene: &Scene<'_>) -> String {
+    match scene.meant.all() {
+        meant if meant.is_empty() => "an admin".into(),
+        meant => names(&meant, scene),
+    }
+}
+
+/// That something is done without approval, to those who could have approved it.
+pub fn alarm(whole: &Whole, scene: &Scene<'_>) -> Reply {
+    let request = &whole.request;
+    let title = scene.action.map_or(request.action.as_str(), |it| it.title.as_str());
+    let target = request.target.as_ref();
+    let of = target.map(|it| format!(" of **{}**", plain(&label(it, scene.snapshot))));
+    line(format!(
+        "🚨 **{}** does **{}**{} without approval, as request {}: {}\n\nTo be reviewed by {}. {} {}",
+        plain(&label(&request.requester, scene.snapshot)),
+        plain(title),
+        of.unwrap_or_default(),
+        request.id,
+        request.break_glass.as_deref().map(plain).unwrap_or_default(),
+        reviewers(scene),
+        form_button("Review", &format!("requests review {}", request.handle())),
+        button("Details", &format!("requests show {}", request.id)),
+    ))
+}
+
+/// That nobody has looked at what was done without approval.
+pub fn review_reminder(whole: &Whole, scene: &Scene<'_>) -> Reply {
+    let handle = whole.request.handle();
+    line(format!(
+        "🔎 It was done without approval, and nobody has looked at it since: {}. {}",
+        reviewers(scene),
+        form_button("Review", &format!("requests review {handle}")),
+    ))
+}
+
+/// That `people`, on call on the level `number`, may decide from now on.
+pub fn called(
+    request: &Request,
+    number: usize,
+    people: &[EntityRef],
+    links: &Links,
+    snapshot: &Snapshot,
+) -> Reply {
+    let named = people.iter().take(MENTIONS_MAX).map(|it| name(it, links, snapshot));
+    line(format!(
+        "📣 Nobody has decided yet. {}: you are on call on level {number}, and may decide until {}.",
+        named.collect::<Vec<_>>().join(", "),
+        clock(request.expires_at),
+    ))
 }
 
 fn blast_radius(whole: &Whole, scene: &Scene<'_>) -> String {
@@ -362,6 +433,9 @@ fn buttons(whole: &Whole, scene: &Scene<'_>) -> String {
             buttons.push(button("It did not", &format!("requests lost {}", request.id)));
         }
         _ => {}
+    }
+    if whole.waits_for_review() {
+        buttons.push(form_button("Review", &format!("requests review {handle}")));
     }
     if !request.is_long || request.state != State::Pending {
         buttons.push(button("Details", &format!("requests show {}", request.id)));

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use super::review::Review;
 use super::{
     Execution, Progress, Proof, Request, Risk, State, StepStanding, Verdict, Vote, Whole,
     delegation,
@@ -16,7 +17,7 @@ use crate::conversation::{Platform, Speaker};
 
 const COLUMNS: &str = "id, nonce, action, revision, target, inputs, pinned, intent, rule, risk, requester, platform, tenant, \
                        account, places, break_glass, is_long, level, state, version, requested_at, expires_at, decided_at, \
-                       decided_by, note";
+                       decided_by, note, reviewed_at, reviewed_by, review";
 
 /// What is written down of a request that is new.
 pub struct New<'a> {
@@ -34,6 +35,8 @@ pub struct New<'a> {
     pub break_glass: Option<&'a str>,
     pub is_long: bool,
     pub within_s: f64,
+    /// After which the next level on call is called.
+    pub escalate_s: Option<f64>,
 }
 
 /// The database's time.
@@ -106,9 +109,10 @@ pub async fn insert(db: &mut PgConnection, new: &New<'_>) -> sqlx::Result<Reques
     let insert = format!(
         "insert into idp.request
            (action, revision, target, inputs, pinned, intent, rule, quorum, risk, requester, platform, tenant, account,
-            break_glass, is_long, places, expires_at, timeline)
+            break_glass, is_long, places, expires_at, escalate_at, timeline)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '[]',
-                 clock_timestamp() + make_interval(secs => $16), idp.timeline())
+                 clock_timestamp() + make_interval(secs => $16), clock_timestamp() + make_interval(secs => $17),
+                 idp.timeline())
          returning {COLUMNS}"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(insert))
@@ -128,6 +132,7 @@ pub async fn insert(db: &mut PgConnection, new: &New<'_>) -> sqlx::Result<Reques
         .bind(new.break_glass)
         .bind(new.is_long)
         .bind(new.within_s)
+        .bind(new.escalate_s)
         .fetch_one(db)
         .await?;
     read(&row)
@@ -391,7 +396,7 @@ pub async fn cancel_execution(db: &mut PgConnection, id: i64) -> sqlx::Result<bo
 pub struct Which<'a> {
     /// Only theirs.
     pub requester: Option<&'a EntityRef>,
-    /// Only those that wait for a decision, or are being done.
+    /// Only those that wait for a decision or a review, or are being done.
     pub open: bool,
     pub target: Option<&'a EntityRef>,
 }
@@ -409,7 +414,10 @@ pub async fn list(
          where ($1::text is null or requester = $1)
            and ($2::text is null or target = $2)
            and (not $3 or state = 'pending' and expires_at > clock_timestamp()
-                or exists (select from idp.execution where execution.request = request.id and ended_at is null))
+                or exists (select from idp.execution where execution.request = request.id and ended_at is null)
+                or break_glass is not null and reviewed_at is null and state = 'approved' and not exists (
+                  select from idp.execution
+                  where execution.request = request.id and execution.state in ('cancelled', 'void')))
          order by (state = 'pending' and expires_at > clock_timestamp()) desc, id desc
          offset $4 limit $5"
     );
@@ -513,7 +521,15 @@ fn read(row: &PgRow) -> sqlx::Result<Request> {
         decided_at: row.try_get("decided_at")?,
         decided_by: reference(row, "decided_by")?,
         note: row.try_get("note")?,
+        review: review(row)?,
     })
+}
+
+fn review(row: &PgRow) -> sqlx::Result<Option<Review>> {
+    let (Some(by), Some(at)) = (reference(row, "reviewed_by")?, row.try_get("reviewed_at")?) else {
+        return Ok(None);
+    };
+    Ok(Some(Review { by, at, words: row.try_get::<Option<_>, _>("review")?.unwrap_or_default() }))
 }
 
 fn vote(row: &PgRow) -> sqlx::Result<Vote> {

@@ -82,6 +82,7 @@ impl App {
             authority: settings.access.clone(),
             connected: self.connected.load().to_vec(),
             rotas: self.on_call.load_full(),
+            alarm: settings.break_glass.clone(),
             http: self.http.clone(),
             integrations: settings.integrations.clone(),
             secrets: settings.secrets.clone(),

@@ -91,6 +91,8 @@ pub struct Means<'a> {
     /// What digests are made of.
     pub desk: &'a Desk,
     pub actions: &'a ActionSet,
+    /// Where it is said, too, that something is done without approval.
+    pub alarm: &'a [(Platform, String)],
     pub integrations: &'a Integrations,
     pub tokens: &'a github::Tokens,
     /// The instance's key.
@@ -626,6 +628,7 @@ fn desk<'a>(
             patience: ASKED_WITHIN,
         },
         rotas: means.rotas,
+        alarm: means.alarm,
         now: means.now,
     })
 }
@@ -708,6 +711,27 @@ async fn take_back(question: &Question<'_>, means: &Means<'_>) -> Result<Value> 
     lookups::actions::decided(&settled(REQUESTS, timeout(PATIENCE, taken).await)?)
 }
 
+/// Writes down what whoever asks found of what was done without approval.
+async fn review(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let handle = question.call.get("request").ok_or_else(|| question.missing("request"))?;
+    let words = lookups::actions::note(question, "note")?;
+    let words = words.ok_or_else(|| question.missing("note"))?;
+    let since = Instant::now();
+    loop {
+        let snapshot = means.catalog.snapshot();
+        let desk = desk(means, &snapshot)?;
+        let found =
+            actions::review::flow::review(&desk, handle, question.person, means.way, &words);
+        match settled(REQUESTS, timeout(PATIENCE, found).await)? {
+            Voted::Counted(whole) => return lookups::actions::decided(&whole),
+            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+                sleep(STALE_AGAIN_AFTER).await;
+            }
+            Voted::Stale => return Err(actions::flow::stale()),
+        }
+    }
+}
+
 /// Lets somebody else decide in place of whoever asks.
 async fn delegate(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     let handle = question.call.get("request").ok_or_else(|| question.missing("request"))?;
@@ -753,6 +777,7 @@ async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Valu
             return lookups::actions::told(id, said);
         }
         View::Delegate => return delegate(question, means).await,
+        View::Review => return review(question, means).await,
         View::Ran | View::Lost => {
             let id = lookups::actions::number(question)?;
             let it_ran = View::of(question) == View::Ran;

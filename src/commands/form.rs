@@ -122,6 +122,7 @@ fn of_decision(call: &Call<'_>) -> Form {
             "code" => "One-time password, where the risk is high".into(),
             "reason" => "Why".into(),
             "note" if is_delegating(call) => "Who decides in your place?".into(),
+            "note" if call.get("view") == Some("review") => "What did you find?".into(),
             "note" => "What do you want to know?".into(),
             _ => String::new(),
         },

@@ -106,17 +106,34 @@ pub fn now(rotas: &Rotas, snapshot: &Snapshot, entity: &Entity, at: DateTime<Utc
     levels(&rotas.of(snapshot, entity), snapshot, at)
 }
 
-/// Who is called first for `entity` at `at`: the people of the first level that has somebody; nobody where no rota is
+/// The levels of [`now`] that have somebody.
+pub fn manned(
+    rotas: &Rotas,
+    snapshot: &Snapshot,
+    entity: &Entity,
+    at: DateTime<Utc>,
+) -> Vec<Level> {
+    let levels = now(rotas, snapshot, entity, at).into_iter();
+    levels.filter(|level| !level.people.is_empty()).collect()
+}
+
+/// Who is on call for `entity` at `at` on the first `count` levels that have somebody, each once; nobody where no rota is
 /// for it.
-pub fn first(
+pub fn called(
     rotas: &Rotas,
     snapshot: &Snapshot,
     entity: &EntityRef,
     at: DateTime<Utc>,
+    count: usize,
 ) -> Vec<EntityRef> {
-    let levels = snapshot.find(entity.as_str()).map(|it| now(rotas, snapshot, it, at));
-    let manned = levels.unwrap_or_default().into_iter().find(|level| !level.people.is_empty());
-    manned.map(|level| level.people).unwrap_or_default().into_iter().map(|it| it.who).collect()
+    let levels = snapshot.find(entity.as_str()).map(|it| manned(rotas, snapshot, it, at));
+    let mut called: Vec<EntityRef> = Vec::new();
+    for it in levels.unwrap_or_default().into_iter().take(count).flat_map(|level| level.people) {
+        if !called.contains(&it.who) {
+            called.push(it.who);
+        }
+    }
+    called
 }
 
 /// Who is on call by all of `rotas` at `at`, by level.

@@ -33,6 +33,7 @@
 //! secrets:                       # for `http:` lookups and webhooks, by name; never the secret itself
 //!   deploys: {env: DEPLOYS_SECRET}
 //!   flags: {file: /run/secrets/flags}
+//! break_glass: {slack: C0123456789}   # where it is said, too, that something is done without approval; also `discord`
 //! public_url: https://idp.acme.example   # where receivers and their jobs reach idp; without it they cannot
 //! integrations:                  # what actions start things at
 //!   github: {url: "https://api.github.com", token: {env: GITHUB_TOKEN}}   # or app: {id: 123, key: {file: /run/secrets/app.pem}}
@@ -56,6 +57,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::{Authority, Reach, Terms};
+use crate::actions::file::channels;
 use crate::audit;
 use crate::catalog::formats::fields::{self, Fields, START};
 use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
@@ -63,7 +65,7 @@ use crate::catalog::sources::Source;
 use crate::catalog::sources::git::Repository;
 use crate::catalog::{EntityRef, Problem};
 use crate::config::SecretReference;
-use crate::conversation::is_web_page;
+use crate::conversation::{Platform, is_web_page};
 use crate::facts::Kind;
 use crate::facts::sources::{self, Key, Sources};
 use crate::integrations::github::{Access, GitHub};
@@ -111,6 +113,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Secrets that `http:` lookups and webhooks sign with, by the name that their files use.
     pub secrets: BTreeMap<String, SecretReference>,
+    /// Where it is said, too, that something is done without approval.
+    pub break_glass: Vec<(Platform, String)>,
     /// Where receivers and their jobs reach this idp; `None`: nowhere.
     pub public_url: Option<String>,
     /// The vendors that actions start things at.
@@ -156,6 +160,7 @@ impl Default for Settings {
             access: Authority::default(),
             allowed_hosts: Vec::new(),
             secrets: BTreeMap::new(),
+            break_glass: Vec::new(),
             public_url: None,
             integrations: Integrations::default(),
             facts: Sources::default(),
@@ -218,6 +223,7 @@ impl Settings {
         self.discord = discord(&mut fields);
         self.access = Authority::new(access(&mut fields));
         self.secrets = secrets(&mut fields);
+        self.break_glass = channels(&mut fields, "break_glass");
         self.public_url = web_page("public_url", &mut fields);
         self.integrations = integrations(&mut fields);
         self.facts = facts(&mut fields);

@@ -216,3 +216,179 @@ async fn the_tables_hand_on_no_decision_that_is_nobodys_to_give() {
     doing.runs(&vote("b", "approve")).await.unwrap();
     println!("REL TABLES delegation {} steps that must not be: 0 taken", forbidden.len());
 }
+
+/// Who is on call first for what Payments owns, and who next.
+const FIRST: &str = "marco-bianchi";
+const NEXT: &str = "freya-olsen";
+
+/// A request waits for an owner and for who is on call: FIRST, then NEXT.
+async fn on_call(approve: &str) -> Doing {
+    let doing = Doing::with(&format!("approve: {{{approve}}}\n")).await;
+    doing.connects();
+    let rota = format!(
+        "name: payments\nfor: [payments]\nzone: UTC\nlevels:\n  - schedules: [{{people: [{FIRST}]}}]\n  - after: 15m\n    schedules: [{{people: [{NEXT}]}}]\n"
+    );
+    let rota = idp::on_call::file::read(&rota, "r.yaml").unwrap();
+    doing.app().on_call.store(std::sync::Arc::new(idp::on_call::Rotas::new(vec![rota])));
+    doing
+}
+
+impl Doing {
+    async fn ticks(&self) -> usize {
+        let office = self.app().office(self.db());
+        idp::actions::flow::tick(&office.desk()).await.unwrap()
+    }
+
+    async fn level(&self, id: i64) -> i64 {
+        self.count(&format!("select level::bigint from idp.request where id = {id}")).await
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_long_is_said_to_the_next_level_on_call_once_and_they_count() {
+    let doing = on_call("by: [owner, on-call], within: 4h, escalate: 1h").await;
+    let id = doing.asks("waits").await;
+    assert_eq!(doing.refused(NEXT, &format!("approve {id}")).await, "not_allowed");
+    doing.ticks().await;
+    assert_eq!(doing.level(id).await, 1, "its time has not come");
+    let due = "select count(*) from idp.request
+        where escalate_at - requested_at between interval '59 min' and interval '61 min'";
+    assert_eq!(doing.count(due).await, 1);
+    let time_passes = "update idp.request set escalate_at = clock_timestamp()";
+    doing.runs(time_passes).await.unwrap();
+    tokio::join!(doing.ticks(), doing.ticks(), doing.ticks());
+    assert_eq!(doing.level(id).await, 2);
+    // There is no third level: nothing more is said, whatever runs.
+    doing.ticks().await;
+    doing
+        .runs(
+            "update idp.request set escalate_at = clock_timestamp() where escalate_at is not null",
+        )
+        .await
+        .unwrap();
+    doing.ticks().await;
+    assert_eq!(doing.level(id).await, 2);
+    let logged = "select count(*) from idp.audit where kind = 'request.escalated'";
+    assert_eq!(doing.count(logged).await, 1);
+    let lines = doing.lines(id).await;
+    let said: Vec<&String> = lines.iter().filter(|it| it.contains("level 2")).collect();
+    assert_eq!(said.len(), 1, "{lines:?}");
+    let account = doing.account(NEXT).user_id;
+    assert!(said[0].contains(&format!("idp-person:slack={account}")), "{said:?}");
+    let told = format!("select count(*) from idp.card where person = '{account}'");
+    assert_eq!(doing.count(&told).await, 1, "they have the card");
+
+    doing.does(NEXT, &format!("approve {id}")).await;
+    doing.does(OWNER, &format!("approve {id}")).await;
+    assert_eq!(doing.state(id).await, "approved");
+}
+
+#[tokio::test]
+async fn nobody_more_is_called_than_could_bring_it_further() {
+    let doing = on_call("by: [owner, on-call], within: 4h").await;
+    let default = "select count(*) from idp.request
+        where escalate_at - requested_at between interval '179 min' and interval '181 min'";
+    let id = doing.asks("who is on call has said yes").await;
+    assert_eq!(doing.count(default).await, 1, "three quarters of four hours");
+    doing.does(FIRST, &format!("approve {id}")).await;
+    let denied = doing.asks("denied").await;
+    doing.does(FIRST, &format!("deny {denied} no")).await;
+    let open = doing.asks("the control").await;
+    doing.runs("update idp.request set escalate_at = clock_timestamp()").await.unwrap();
+    doing.ticks().await;
+    let levels = [doing.level(id).await, doing.level(denied).await, doing.level(open).await];
+    assert_eq!(levels, [1, 1, 2]);
+    for wrong in ["level = 4", "level = 1"] {
+        let sql = format!("update idp.request set {wrong} where id = {open}");
+        assert!(doing.runs(&sql).await.is_err(), "{wrong}");
+    }
+    let ended = format!("update idp.request set level = 2 where id = {denied}");
+    assert!(doing.runs(&ended).await.is_err());
+    // Where nobody on call is asked, nobody is called.
+    let doing = on_call("by: [owner]").await;
+    doing.asks("only an owner").await;
+    assert_eq!(doing.count("select count(*) from idp.request where escalate_at is null").await, 1);
+}
+
+#[tokio::test]
+async fn what_was_done_without_approval_is_said_loudly_and_waits_for_a_review() {
+    let doing = Doing::with("break_glass: [group:platform]\nchannel: {slack: C0OPS}\n").await;
+    doing.connects();
+    let settings = idp::portal::Settings {
+        break_glass: vec![(idp::conversation::Platform::Slack, "C0SECURITY".into())],
+        ..(*doing.app().settings.load_full()).clone()
+    };
+    doing.app().settings.store(std::sync::Arc::new(settings));
+    let text = "run restart payment-api reason=down break-glass=\"everything is down\"";
+    let id = doing.does(PLATFORM, text).await.answer["id"].as_i64().unwrap();
+    let loud: Vec<String> = sqlx::query_scalar("select channel from idp.announcement where reply like '%everything is down%' order by channel")
+        .fetch_all(doing.db())
+        .await
+        .unwrap();
+    assert_eq!(loud, ["C0OPS", "C0SECURITY"]);
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "succeeded");
+    let listed = doing.does(ASKER, "requests").await.markdown;
+    assert!(listed.contains("to be reviewed"), "{listed}");
+    let live = "select count(*) from idp.card where live";
+    assert!(doing.count(live).await > 0, "its card stays");
+
+    let review = format!("requests review {id} It was right");
+    assert_eq!(doing.refused(PLATFORM, &review).await, "not_allowed", "who did it");
+    assert_eq!(
+        doing.refused(OTHER, &review).await,
+        "not_allowed",
+        "who could not have approved it"
+    );
+    assert_eq!(doing.refused(OWNER, &format!("requests review {id}")).await, "missing_argument");
+    let own = format!(
+        "update idp.request set reviewed_at = now(), reviewed_by = requester, review = 'x' where id = {id}"
+    );
+    assert!(doing.runs(&own).await.is_err());
+    doing.does(OWNER, &review).await;
+    assert_eq!(doing.refused(OWNER, &review).await, "settled", "once");
+    let shown = doing.does(ASKER, &format!("requests show {id}")).await.markdown;
+    assert!(shown.contains("looked at it") && shown.contains("It was right"), "{shown}");
+    assert!(!doing.does(ASKER, "requests").await.markdown.contains("to be reviewed"));
+    assert_eq!(doing.count(live).await, 0);
+    let logged = "select count(*) from idp.audit where kind = 'request.reviewed' and actor = 'user:default/zoe-laurent'";
+    assert_eq!(doing.count(logged).await, 1);
+    let again = format!("update idp.request set review = 'x' where id = {id}");
+    assert!(doing.runs(&again).await.is_err());
+    // What others approved needs no review.
+    let approved = doing.approved("approved").await;
+    assert_eq!(doing.refused(OWNER, &format!("requests review {approved} x")).await, "settled");
+}
+
+#[tokio::test]
+async fn who_has_not_reviewed_is_reminded_weekly_at_most() {
+    let doing = Doing::with("break_glass: [group:platform]\nchannel: {slack: C0OPS}\n").await;
+    doing.connects();
+    let text = "run restart payment-api reason=down break-glass=\"everything is down\"";
+    let id = doing.does(PLATFORM, text).await.answer["id"].as_i64().unwrap();
+    let reminders = async || {
+        tokio::join!(doing.ticks(), doing.ticks());
+        let lines = doing.lines(id).await;
+        lines.iter().filter(|it| it.contains("nobody has looked at it")).count()
+    };
+    assert_eq!(reminders().await, 0, "it has a day");
+    // The trigger keeps requests as they were asked: only a superuser's session can let time pass.
+    let days_pass = |days: usize| {
+        format!(
+            "set session_replication_role = replica;
+             update idp.request set requested_at = requested_at - interval '{days} days',
+               review_reminded_at = review_reminded_at - interval '{days} days';
+             set session_replication_role = origin"
+        )
+    };
+    doing.runs(&days_pass(1)).await.unwrap();
+    assert_eq!(reminders().await, 1);
+    assert_eq!(reminders().await, 1);
+    doing.runs(&days_pass(6)).await.unwrap();
+    assert_eq!(reminders().await, 1, "not within the week");
+    doing.runs(&days_pass(1)).await.unwrap();
+    assert_eq!(reminders().await, 2);
+    doing.does(OWNER, &format!("requests review {id} fine")).await;
+    doing.runs(&days_pass(30)).await.unwrap();
+    assert_eq!(reminders().await, 2, "and never after the review");
+}

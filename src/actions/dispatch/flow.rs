@@ -19,7 +19,6 @@ use super::{
 };
 use crate::access::{Authority, Links, Person};
 use crate::actions::flow::{Desk, SECRETS, account_of, card_key, note};
-use crate::actions::rule::Meant;
 use crate::actions::store as requests;
 use crate::actions::{
     Action, ActionSet, Progress, Request, Risk, Verdict, Whole, delegation, freeze, say,
@@ -56,6 +55,8 @@ pub struct Office {
     pub authority: Authority,
     pub connected: Vec<Platform>,
     pub rotas: Arc<Rotas>,
+    /// Where it is said, too, that something is done without approval.
+    pub alarm: Vec<(Platform, String)>,
     pub http: Client,
     pub integrations: Integrations,
     pub secrets: BTreeMap<String, SecretReference>,
@@ -77,6 +78,7 @@ impl Office {
             connected: &self.connected,
             means: self.means(),
             rotas: &self.rotas,
+            alarm: &self.alarm,
             now: self.now,
         }
     }
@@ -219,9 +221,7 @@ fn is_taken(error: &sqlx::Error) -> bool {
 /// Why those who approved something of high risk could not do so now; `None`: they could.
 fn no_longer_approved(office: &Office, whole: &Whole) -> Option<String> {
     let request = &whole.request;
-    let target = request.target.as_ref();
-    let on_call = office.desk().on_call(target);
-    let meant = Meant::of(&request.rule, target, &on_call, &office.snapshot);
+    let meant = office.desk().meant(request);
     let mut yeses = Vec::new();
     for vote in whole.votes.iter().filter(|it| it.verdict == Verdict::Approve) {
         let person = Person::of(&vote.account, &office.links, &office.snapshot);

@@ -199,6 +199,8 @@ pub enum View {
     Ask,
     /// Somebody else decides.
     Delegate,
+    /// Somebody looked at what was done without approval.
+    Review,
     /// What nobody knew of ran.
     Ran,
     /// What nobody knew of did not run.
@@ -215,6 +217,7 @@ impl View {
             Some("show") => View::Show,
             Some("ask") => View::Ask,
             Some("delegate") => View::Delegate,
+            Some("review") => View::Review,
             Some("ran") => View::Ran,
             Some("lost") => View::Lost,
             Some("stop") => View::Stop,
