@@ -64,6 +64,19 @@ impl Desk<'_> {
         Meant::of(&request.rule, target, &on_call, self.snapshot)
     }
 
+    /// Whether those who approved `whole` could do so now.
+    pub(super) fn is_approved_still(&self, whole: &Whole) -> bool {
+        let meant = self.meant(&whole.request);
+        let mut yeses = Vec::new();
+        for vote in whole.votes.iter().filter(|it| it.verdict == Verdict::Approve) {
+            let person = Person::of(&vote.account, self.links, self.snapshot);
+            let is_them = person.user.as_ref() == Some(&vote.person) && !person.is_guest();
+            let factors = || self.factors_of(whole, &person, &meant);
+            yeses.push(if is_them { factors() } else { Vec::new() });
+        }
+        whole.request.rule.standing(&yeses).is_met()
+    }
+
     /// What the card of `whole` is read by.
     pub(super) fn scene<'s>(&'s self, whole: &Whole, meant: &'s Meant) -> say::Scene<'s> {
         say::Scene {
@@ -844,7 +857,10 @@ fn places(desk: &Desk<'_>, action: &Action, meant: &Meant, asked_at: &Address) -
     places
 }
 
-fn may_break_glass(action: &Action, person: &Person) -> std::result::Result<(), Refusal> {
+pub(super) fn may_break_glass(
+    action: &Action,
+    person: &Person,
+) -> std::result::Result<(), Refusal> {
     if action.break_glass.iter().any(|it| person.is(it)) {
         return Ok(());
     }

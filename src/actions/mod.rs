@@ -6,7 +6,7 @@
 //!            ├─ a no ──▶ denied              ├─ taken back ──▶ cancelled
 //!            ├─ taken back ──▶ cancelled     └─ started too late, or the action is another one ──▶ void
 //!            ├─ nobody in time ──▶ expired
-//!            └─ the action is another one now ──▶ void
+//!            └─ the action is another one now ──▶ void          failed ──tried again──▶ ready
 //! ```
 //! - Each click is one transaction: the request is locked, who clicked is judged by what the catalog and the links say at
 //!   that moment, the vote is written, and where the quorum stands, also that it is approved, what is to be done, what
@@ -25,6 +25,7 @@ pub mod freeze;
 pub mod input;
 pub mod intent;
 pub mod invoke;
+pub mod retry;
 pub mod review;
 pub mod rule;
 pub mod say;
@@ -397,6 +398,10 @@ pub struct Execution {
     pub state: Progress,
     pub note: Option<String>,
     pub steps: Vec<StepStanding>,
+    /// How often it was tried again.
+    pub retries: usize,
+    /// After it nothing is begun any more.
+    pub start_by: DateTime<Utc>,
     pub began_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
 }

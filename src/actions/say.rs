@@ -432,6 +432,9 @@ fn buttons(whole: &Whole, scene: &Scene<'_>) -> String {
             buttons.push(button("It ran", &format!("requests ran {}", request.id)));
             buttons.push(button("It did not", &format!("requests lost {}", request.id)));
         }
+        (State::Approved, Some(Progress::Failed)) if whole.is_retriable() => {
+            buttons.push(button("Try again", &format!("requests retry {handle}")));
+        }
         _ => {}
     }
     if whole.waits_for_review() {
@@ -500,6 +503,11 @@ pub fn label(who: &EntityRef, snapshot: &Snapshot) -> String {
     }
     let display = &snapshot.body(found)["spec"]["profile"]["displayName"];
     display.as_str().unwrap_or(&found.name).to_string()
+}
+
+/// A name of a file's, as code.
+pub fn name_of(step: &str) -> String {
+    Untrusted::from(step).to_code()
 }
 
 fn plain(text: &str) -> String {

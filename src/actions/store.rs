@@ -214,7 +214,7 @@ pub async fn completed(db: &mut PgConnection, request: Request) -> sqlx::Result<
     let votes = votes.iter().map(vote).collect::<sqlx::Result<_>>()?;
     let delegations = delegation::store::of(&mut *db, request.id).await?;
     let execution =
-        sqlx::query("select state, note, began_at, ended_at from idp.execution where request = $1")
+        sqlx::query("select state, note, retries, start_by, began_at, ended_at from idp.execution where request = $1")
             .bind(request.id)
             .fetch_optional(&mut *db)
             .await?;
@@ -224,6 +224,8 @@ pub async fn completed(db: &mut PgConnection, request: Request) -> sqlx::Result<
             state: word(&row, "state", Progress::from_word)?,
             note: row.try_get("note")?,
             steps: steps(db, request.id).await?,
+            retries: usize::try_from(row.try_get::<i16, _>("retries")?).unwrap_or_default(),
+            start_by: row.try_get("start_by")?,
             began_at: row.try_get("began_at")?,
             ended_at: row.try_get("ended_at")?,
         }),

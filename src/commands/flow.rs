@@ -732,6 +732,24 @@ async fn review(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     }
 }
 
+/// Has what failed tried again.
+async fn retry(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
+    let handle = question.call.get("request").ok_or_else(|| question.missing("request"))?;
+    let since = Instant::now();
+    loop {
+        let snapshot = means.catalog.snapshot();
+        let desk = desk(means, &snapshot)?;
+        let again = actions::retry::flow::retry(&desk, handle, question.person, means.way);
+        match settled(REQUESTS, timeout(PATIENCE, again).await)? {
+            Voted::Counted(whole) => return lookups::actions::decided(&whole),
+            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+                sleep(STALE_AGAIN_AFTER).await;
+            }
+            Voted::Stale => return Err(actions::flow::stale()),
+        }
+    }
+}
+
 /// Lets somebody else decide in place of whoever asks.
 async fn delegate(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     let handle = question.call.get("request").ok_or_else(|| question.missing("request"))?;
@@ -778,6 +796,7 @@ async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Valu
         }
         View::Delegate => return delegate(question, means).await,
         View::Review => return review(question, means).await,
+        View::Retry => return retry(question, means).await,
         View::Ran | View::Lost => {
             let id = lookups::actions::number(question)?;
             let it_ran = View::of(question) == View::Ran;

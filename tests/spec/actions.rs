@@ -46,6 +46,8 @@ pub struct Seen {
     pub losing: AtomicUsize,
     /// Whether it knows keys.
     pub forgets: std::sync::atomic::AtomicBool,
+    /// The step of a body that fails.
+    pub failing: Mutex<String>,
     /// What it answers, where it is not that it is done.
     pub answer: Mutex<Option<(u16, Value)>>,
 }
@@ -71,12 +73,17 @@ impl Ops {
                 *runs += 1;
             }
         }
-        let body = serde_json::from_slice(&body).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let fails = body["step"].as_str().is_some_and(|it| *seen.failing.lock().unwrap() == it);
         seen.sent.lock().unwrap().push((headers, body));
         let lost =
             seen.losing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
         if lost.is_ok() {
             return (StatusCode::BAD_GATEWAY, "lost on the way").into_response();
+        }
+        if fails {
+            return axum::Json(json!({ "status": "failed", "message": "no quorum" }))
+                .into_response();
         }
         let answer = seen.answer.lock().unwrap().clone();
         let (status, answer) = answer.unwrap_or((200, json!({ "status": "succeeded" })));

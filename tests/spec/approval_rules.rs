@@ -184,6 +184,7 @@ fn request(rule: Rule, requester: usize) -> Whole {
         decided_at: None,
         decided_by: None,
         note: None,
+        review: None,
     };
     Whole { request, votes: Vec::new(), delegations: Vec::new(), execution: None }
 }

@@ -392,3 +392,271 @@ async fn who_has_not_reviewed_is_reminded_weekly_at_most() {
     doing.runs(&days_pass(30)).await.unwrap();
     assert_eq!(reminders().await, 2, "and never after the review");
 }
+
+/// An action of three steps of which the middle one fails, and one that is done after a failure.
+async fn failing(risk: &str) -> Doing {
+    let doing = Doing::acme().await;
+    doing.connects();
+    let step = |name: &str, more: &str| {
+        let url = &doing.url;
+        format!(
+            "  - {{name: {name}, {more}invoke: {{webhook: \"{url}\", secret: ops, body: {{step: {name}}}}}}}\n"
+        )
+    };
+    let steps = [
+        step("drain", ""),
+        step("restart", ""),
+        step("undrain", ""),
+        step("page", "on_failure: true, "),
+    ];
+    let text = crate::actions::action(&doing.url, &format!("{risk}invoke:"))
+        .replace("invoke:", &format!("steps:\n{}", steps.join("")));
+    doing.defines(&text);
+    doing
+}
+
+impl Doing {
+    /// A request that failed at its second step.
+    async fn failed(&self, reason: &str) -> i64 {
+        let id = self.approved(reason).await;
+        self.fails_at("restart");
+        self.works().await;
+        assert_eq!(self.progress(id).await, "failed");
+        id
+    }
+
+    /// The receiver does each step but `step`.
+    fn fails_at(&self, step: &str) {
+        *self.ops.0.failing.lock().unwrap() = step.to_string();
+    }
+
+    /// The steps that were sent, with their keys.
+    fn sent(&self) -> Vec<(String, String)> {
+        let sent = self.ops.0.sent.lock().unwrap();
+        let step = |body: &serde_json::Value| body["step"].as_str().unwrap().to_string();
+        let key = |it: &axum::http::HeaderMap| it["idempotency-key"].to_str().unwrap().to_string();
+        sent.iter().map(|(headers, body)| (step(body), key(headers))).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_failed_is_tried_again_from_the_step_that_failed_with_other_keys() {
+    let doing = failing("").await;
+    let id = doing.failed("fails").await;
+    let shown = doing.does(ASKER, &format!("requests show {id}")).await.markdown;
+    assert!(shown.contains("[Try again]"), "{shown}");
+    let retry = format!("requests retry {id}");
+    assert_eq!(doing.refused(OTHER, &retry).await, "not_allowed");
+    doing.does(OWNER, &retry).await;
+    assert_eq!(doing.progress(id).await, "ready");
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "failed");
+    doing.fails_at("");
+    doing.does(ASKER, &retry).await;
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "succeeded");
+    let sent = doing.sent();
+    let names: Vec<&str> = sent.iter().map(|(step, _)| step.as_str()).collect();
+    assert_eq!(names, ["drain", "restart", "page", "restart", "restart", "undrain"]);
+    let keys: std::collections::BTreeSet<&String> = sent.iter().map(|(_, key)| key).collect();
+    assert_eq!(keys.len(), sent.len(), "each time has keys of its own");
+    assert_eq!(doing.refused(OWNER, &retry).await, "settled", "it has not failed");
+    let lines = doing.lines(id).await;
+    for said in ["retry 1", "retry 2", "ended 2"] {
+        assert_eq!(lines.iter().filter(|it| it.starts_with(said)).count(), 1, "{said}: {lines:?}");
+    }
+    let logged = "select count(*) from idp.audit where kind = 'request.retried'";
+    assert_eq!(doing.count(logged).await, 2);
+}
+
+#[tokio::test]
+async fn the_same_time_of_trying_has_the_same_key_after_a_lost_answer() {
+    let doing = failing("").await;
+    let id = doing.failed("lost").await;
+    doing.fails_at("");
+    doing.does(OWNER, &format!("requests retry {id}")).await;
+    doing.ops.0.losing.store(2, std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..3 {
+        doing.works().await;
+        doing.time_passes().await;
+    }
+    assert_eq!(doing.progress(id).await, "succeeded");
+    let sent = doing.sent();
+    let restarts: Vec<&String> =
+        sent.iter().filter(|(step, _)| step == "restart").map(|(_, key)| key).collect();
+    assert_eq!(restarts.len(), 4, "once, and then three times with one key");
+    assert_ne!(restarts[0], restarts[1]);
+    assert_eq!(restarts[1..], [restarts[1]; 3]);
+}
+
+#[tokio::test]
+async fn nothing_is_tried_again_that_must_not_be() {
+    let doing = failing("").await;
+    let id = doing.failed("often").await;
+    let retry = format!("requests retry {id}");
+    for _ in 0..3 {
+        doing.does(OWNER, &retry).await;
+        assert_eq!(doing.refused(OWNER, &retry).await, "settled", "it is under way");
+        doing.works().await;
+    }
+    assert_eq!(doing.refused(OWNER, &retry).await, "settled", "three times at most");
+
+    // Whoever asked, where one of those who approved it no longer may.
+    doing.fails_at("");
+    let id = doing.failed("approved by one who lost the right").await;
+    let retry = format!("requests retry {id}");
+    doing.unlinks(OWNER).await;
+    assert_eq!(doing.refused(ASKER, &retry).await, "settled");
+    doing.does(PLATFORM, &retry).await;
+
+    // In the time in which it was to be begun.
+    let doing = failing("").await;
+    let id = doing.failed("late").await;
+    let late =
+        format!("update idp.execution set start_by = clock_timestamp() where request = {id}");
+    doing.runs(&late).await.unwrap();
+    assert_eq!(doing.refused(OWNER, &format!("requests retry {id}")).await, "settled");
+    // Another definition is another request.
+    let id = doing.failed("changed").await;
+    doing.defines(&crate::actions::action(&doing.url, ""));
+    assert_eq!(doing.refused(OWNER, &format!("requests retry {id}")).await, "settled");
+    // What nobody knows of is looked at, not tried again.
+    let blind = format!("invoke: {{webhook: \"{}\", secret: ops, blind: true}}\n", doing.url);
+    doing.defines(&crate::actions::action(&doing.url, &blind));
+    doing.fails_at("");
+    doing.ops.0.losing.store(1, std::sync::atomic::Ordering::SeqCst);
+    let id = doing.approved("unknown").await;
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "unknown");
+    let retry = format!("requests retry {id}");
+    assert_eq!(doing.refused(OWNER, &retry).await, "settled");
+    // The control: once somebody has looked and it did not run, it failed, and is sent once more.
+    doing.does(OWNER, &format!("requests lost {id}")).await;
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "failed");
+    doing.does(OWNER, &retry).await;
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "succeeded");
+}
+
+/// A callback of the run that failed is no callback of the one that follows.
+#[tokio::test]
+async fn what_comes_late_from_a_failed_run_says_nothing_of_the_next() {
+    use idp::actions::dispatch::flow::{REDEEM, Taken, redeem, report, token};
+    let doing = Doing::acme().await;
+    doing.ops.answers(202, serde_json::json!({ "status": "started" }));
+    let id = doing.approved("late callback").await;
+    doing.works().await;
+    let office = doing.app().office(doing.db());
+    let callback = |place: usize| {
+        let sent = doing.ops.0.sent.lock().unwrap();
+        sent[place].1["callback"].as_str().unwrap().rsplit('/').next().unwrap().to_string()
+    };
+    let says =
+        |status: &str| serde_json::from_value(serde_json::json!({ "status": status })).unwrap();
+    let first = callback(0);
+    assert_eq!(report(&office, &first, &says("failed")).await.unwrap(), Taken::Taken);
+    doing.works().await;
+    doing.does(OWNER, &format!("requests retry {id}")).await;
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "running");
+    let mut db = doing.db().acquire().await.unwrap();
+    let request = idp::actions::store::whole(&mut db, id).await.unwrap().unwrap().request;
+    drop(db);
+    let old = token(&office.key, REDEEM, &request, 0);
+    assert_eq!(redeem(&office, &old, "the failed run").await.unwrap(), None);
+    for status in ["succeeded", "failed", "running"] {
+        assert_eq!(report(&office, &first, &says(status)).await.unwrap(), Taken::Unknown);
+    }
+    assert_eq!(doing.progress(id).await, "running");
+    assert_eq!(report(&office, &callback(1), &says("succeeded")).await.unwrap(), Taken::Taken);
+    doing.time_passes().await;
+    doing.works().await;
+    assert_eq!(doing.progress(id).await, "succeeded", "the control");
+}
+
+/// What has ended comes back by a retry alone, and nothing of it but what failed.
+#[tokio::test]
+async fn the_tables_bring_back_what_failed_and_nothing_else() {
+    let doing = failing("").await;
+    let id = doing.failed("tables").await;
+    doing.fails_at("");
+    let done = doing.approved("done").await;
+    doing.works().await;
+    let retry = |id: i64, number: usize, intent: &str| {
+        format!(
+            "insert into idp.retry (request, number, person, intent, platform, tenant, account, generation)
+             select {id}, {number}, 'user:default/x', {intent}, 'slack', 'T', 'U', 1 from idp.request where id = {id}"
+        )
+    };
+    let back = |id: i64, retries: usize| {
+        format!(
+            "update idp.execution set state = 'ready', ended_at = null, retries = {retries} where request = {id}"
+        )
+    };
+    let step = |number: usize, run: usize, more: &str| {
+        format!(
+            "update idp.step set state = 'ready', run = {run}, attempts = 0, sent_at = null, reference = null, url = null,
+               note = null, outputs = '{{}}'{more} where request = {id} and number = {number}"
+        )
+    };
+    let refuse = async |forbidden: &[(&str, String)]| {
+        for (what, sql) in forbidden {
+            assert!(doing.runs(sql).await.is_err(), "{what}");
+        }
+        forbidden.len()
+    };
+    let mut refused = refuse(&[
+        ("a retry of what went well", retry(done, 1, "intent")),
+        ("a second retry before the first", retry(id, 2, "intent")),
+        ("a retry of something else", retry(id, 1, "sha256('x')")),
+        ("an execution without its retry", back(id, 1)),
+        ("an execution as it was", back(id, 0)),
+        ("an execution that went well", back(done, 1)),
+        ("a step before its execution", step(1, 1, "")),
+        ("a step in the same run", step(1, 0, "")),
+    ])
+    .await;
+    doing.runs(&retry(id, 1, "intent")).await.unwrap();
+    refused += refuse(&[
+        ("the same retry twice", retry(id, 1, "intent")),
+        ("more retries at once", back(id, 2)),
+        (
+            "another end",
+            format!(
+                "update idp.execution set state = 'succeeded', retries = 1 where request = {id}"
+            ),
+        ),
+        ("no retry", format!("delete from idp.retry where request = {id}")),
+        (
+            "another person's retry",
+            format!("update idp.retry set person = 'y' where request = {id}"),
+        ),
+    ])
+    .await;
+    doing.runs(&back(id, 1)).await.unwrap();
+    refused += refuse(&[
+        ("a step that went well", step(0, 1, "")),
+        ("a step of a later run", step(1, 2, "")),
+        ("a step of another class", step(1, 1, ", class = 'blind'")),
+        (
+            "a step that keeps what it gave",
+            step(1, 1, "").replace("outputs = '{}'", "outputs = '{\"a\": 1}'"),
+        ),
+        ("a step that was sent already", step(1, 1, "").replace("attempts = 0", "attempts = 1")),
+        ("a retry of what is ready", retry(id, 2, "intent")),
+    ])
+    .await;
+    doing.runs(&step(1, 1, "")).await.unwrap();
+    refused += refuse(&[(
+        "a step twice in one run",
+        step(1, 1, ", name = 'x'").replace("run = 1", "run = 2"),
+    )])
+    .await;
+    doing
+        .runs(&format!("update idp.execution set state = 'running' where request = {id}"))
+        .await
+        .unwrap();
+    refused += refuse(&[("a step once it has begun", step(2, 1, ""))]).await;
+    println!("REL TABLES retry {refused} steps that must not be: 0 taken");
+}

@@ -20,9 +20,7 @@ use super::{
 use crate::access::{Authority, Links, Person};
 use crate::actions::flow::{Desk, SECRETS, account_of, card_key, note};
 use crate::actions::store as requests;
-use crate::actions::{
-    Action, ActionSet, Progress, Request, Risk, Verdict, Whole, delegation, freeze, say,
-};
+use crate::actions::{Action, ActionSet, Progress, Request, Risk, Whole, freeze, retry, say};
 use crate::announcements;
 use crate::catalog::{EntityRef, Snapshot};
 use crate::config::SecretReference;
@@ -220,18 +218,7 @@ fn is_taken(error: &sqlx::Error) -> bool {
 
 /// Why those who approved something of high risk could not do so now; `None`: they could.
 fn no_longer_approved(office: &Office, whole: &Whole) -> Option<String> {
-    let request = &whole.request;
-    let meant = office.desk().meant(request);
-    let mut yeses = Vec::new();
-    for vote in whole.votes.iter().filter(|it| it.verdict == Verdict::Approve) {
-        let person = Person::of(&vote.account, &office.links, &office.snapshot);
-        let is_them = person.user.as_ref() == Some(&vote.person) && !person.is_guest();
-        let factors =
-            || delegation::factors_of(whole, &person, &meant, &office.links, &office.snapshot);
-        yeses.push(if is_them { factors() } else { Vec::new() });
-    }
-    let standing = request.rule.standing(&yeses);
-    (!standing.is_met()).then(|| {
+    (!office.desk().is_approved_still(whole)).then(|| {
         "not everybody who approved it still may: somebody who may looks at it and asks again"
             .into()
     })
@@ -491,11 +478,13 @@ async fn order(
         .map(|(step, row)| (step.name.clone(), Value::Object(row.outputs.clone())))
         .collect();
     let step = &action.steps[place];
-    let parts = parts(request, rows[place].number);
+    let row = &rows[place];
+    let parts = parts(request, row.number, row.run);
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     let pinned = request.pinned.get(&step.name).and_then(Value::as_object).cloned();
-    let redeem = (step.receiver.class() == Class::Redeem)
-        .then(|| SecretString::from(token(&office.key, REDEEM, request, rows[place].number)));
+    let redeem = (step.receiver.class() == Class::Redeem).then(|| {
+        SecretString::from(token_of_run(&office.key, REDEEM, request, row.number, row.run))
+    });
     let base = office.public_url.as_ref();
     Ok(Order {
         key: hex::encode(office.key.mac("idempotency key", &parts)),
@@ -509,10 +498,10 @@ async fn order(
         secret_inputs,
         outputs,
         pinned: pinned.unwrap_or_default(),
-        since: request.requested_at,
+        since: row.retried_at.unwrap_or(request.requested_at),
         callback: base.map(|base| {
             let base = base.trim_end_matches('/');
-            let token = token(&office.key, CALLBACK, request, rows[place].number);
+            let token = token_of_run(&office.key, CALLBACK, request, row.number, row.run);
             format!("{base}/api/v1/callbacks/{token}")
         }),
         redeem,
@@ -523,18 +512,26 @@ async fn order(
 pub const REDEEM: &str = "redeem";
 pub const CALLBACK: &str = "callback";
 
-fn parts(request: &Request, number: i16) -> Vec<Vec<u8>> {
-    vec![
+/// What a key toward the receiver of a step is computed from, at the time `run` of trying it: 0 is the first.
+fn parts(request: &Request, number: i16, run: i16) -> Vec<Vec<u8>> {
+    let mut parts = vec![
         request.nonce.as_bytes().to_vec(),
         request.id.to_be_bytes().to_vec(),
         request.intent.clone(),
         number.to_be_bytes().to_vec(),
-    ]
+    ];
+    parts.extend((run > 0).then(|| run.to_be_bytes().to_vec()));
+    parts
 }
 
 /// What nobody but this instance can make: it names the request and the step, and is good for `what` alone.
 pub fn token(key: &Key, what: &str, request: &Request, number: i16) -> String {
-    let parts = parts(request, number);
+    token_of_run(key, what, request, number, 0)
+}
+
+/// As [`token`], of the time `run` of trying the step.
+fn token_of_run(key: &Key, what: &str, request: &Request, number: i16, run: i16) -> String {
+    let parts = parts(request, number, run);
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     format!("{}-{number}-{}", request.id, hex::encode(key.mac(what, &parts)))
 }
@@ -678,7 +675,12 @@ async fn tell(
     why: Option<&str>,
 ) -> sqlx::Result<()> {
     let reply = say::ended(request, state, why, &office.links, &office.snapshot);
-    announcements::store::say_below(db, &card_key(request.id), line, &reply).await
+    // Once each time that it is tried.
+    let line = match retry::store::count(db, request.id).await? {
+        0 => line.to_string(),
+        retries => format!("{line} {retries}"),
+    };
+    announcements::store::say_below(db, &card_key(request.id), &line, &reply).await
 }
 
 /// What a person says of something of which nobody knew whether it ran.
@@ -743,7 +745,8 @@ async fn whose(
         return Ok(None);
     };
     let Some((_, request)) = requests::lock(db, id).await? else { return Ok(None) };
-    let token = token(key, what, &request, number);
+    let run = store::run(db, id, number).await?.unwrap_or_default();
+    let token = token_of_run(key, what, &request, number, run);
     let is_it = bool::from(token.as_bytes().ct_eq(shown.as_bytes()));
     Ok(is_it.then_some((request, number)))
 }

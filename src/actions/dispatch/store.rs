@@ -32,6 +32,10 @@ pub struct StepRow {
     pub outputs: Map<String, Value>,
     /// What the job calls its run that redeemed the step's token.
     pub redeemed_by: Option<String>,
+    /// At which time of trying it was begun: 0 is the first.
+    pub run: i16,
+    /// When somebody wanted it tried again; `None` of the first time.
+    pub retried_at: Option<DateTime<Utc>>,
 }
 
 /// Up to `limit` things whose turn it is, now `owner`'s for `lease_s`.
@@ -143,7 +147,8 @@ pub async fn begin(
 /// The steps of `request`, in their order.
 pub async fn steps(db: &mut PgConnection, request: i64) -> sqlx::Result<Vec<StepRow>> {
     let rows = sqlx::query(
-        "select number, state, attempts, sent_at, reference, outputs, redeemed_by
+        "select number, state, attempts, sent_at, reference, outputs, redeemed_by, run,
+           (select at from idp.retry where retry.request = step.request and retry.number = step.run) as retried_at
          from idp.step
          where request = $1
          order by number",
@@ -164,9 +169,20 @@ pub async fn steps(db: &mut PgConnection, request: i64) -> sqlx::Result<Vec<Step
             reference: row.try_get("reference")?,
             outputs: outputs.as_object().cloned().unwrap_or_default(),
             redeemed_by: row.try_get("redeemed_by")?,
+            run: row.try_get("run")?,
+            retried_at: row.try_get("retried_at")?,
         })
     };
     rows.iter().map(step).collect()
+}
+
+/// At which time of trying the step was begun; `None`: there is no such step.
+pub async fn run(db: &mut PgConnection, request: i64, number: i16) -> sqlx::Result<Option<i16>> {
+    sqlx::query_scalar("select run from idp.step where request = $1 and number = $2")
+        .bind(request)
+        .bind(number)
+        .fetch_optional(db)
+        .await
 }
 
 /// Writes down that the step is about to be sent, where `owner` holds it for at least `for_s` more and nothing is stopped;

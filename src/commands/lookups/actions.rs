@@ -205,6 +205,8 @@ pub enum View {
     Ran,
     /// What nobody knew of did not run.
     Lost,
+    /// What failed is tried again.
+    Retry,
     Stop,
     Resume,
 }
@@ -220,6 +222,7 @@ impl View {
             Some("review") => View::Review,
             Some("ran") => View::Ran,
             Some("lost") => View::Lost,
+            Some("retry") => View::Retry,
             Some("stop") => View::Stop,
             Some("resume") => View::Resume,
             _ => View::Open,
