@@ -34,6 +34,8 @@
 //! at_once: target                  # one at a time of each target; or `action`: one at a time at all; or `any`
 //! break_glass: [group:platform]    # who may do it without approval, with a reason, loudly
 //! timeout: 15m
+//! messages:                        # said below the card: asked, approved, denied, done, failed
+//!   done: "{{target.name}} was restarted, because {{inputs.reason}}."
 //! invoke: {webhook: https://ops.acme.example/restart, secret: ops}
 //! # or steps, one after another, each with what the ones before it gave:
 //! # steps:
@@ -54,6 +56,7 @@ use super::BREAK_GLASS;
 use super::freeze;
 use super::input::{CHARACTERS_MAX, Input, Kind};
 use super::invoke::{self, Known};
+use super::message;
 use super::rule::{Factor, PEOPLE_MAX, Rule, WITHIN, Who};
 use super::{Action, ActionSet, AtOnce, Requesters, Risk, Step, Target, When};
 use crate::catalog::formats::fields::{self, Fields};
@@ -158,7 +161,10 @@ fn action(keys: &mut Fields, text: &str) -> Option<Action> {
     let timeout = keys.duration("timeout", Duration::from_secs(10), DAY).unwrap_or(TIMEOUT);
     judge_rule(keys, &rule, rule_at.unwrap_or(at), target.is_some());
     judge_risk(keys, risk, &rule, risk_at.unwrap_or(at));
-    let steps = steps(keys, &inputs, target.is_some());
+    let kinds = kinds_of(&inputs);
+    let known = Known { inputs: &kinds, target: target.is_some(), steps: &[] };
+    let messages = message::read(keys, &known);
+    let steps = steps(keys, &known);
     judge_receivers(keys, risk, steps.as_deref().unwrap_or_default(), at);
     let name = name?;
     Some(Action {
@@ -180,6 +186,7 @@ fn action(keys: &mut Fields, text: &str) -> Option<Action> {
         at_once,
         break_glass,
         timeout,
+        messages,
         steps: steps?,
     })
 }
@@ -586,22 +593,20 @@ fn reference(keys: &mut Fields, name: &str, at: Position, what: &str) -> Option<
 /// How long an approved request waits to be done before it ends.
 pub const START_WITHIN: Duration = HOUR;
 
+/// What places may name of `inputs`.
+fn kinds_of(inputs: &[Input]) -> Vec<(&str, invoke::Kind)> {
+    let kind = |it: &Input| match it.kind {
+        Kind::Secret => invoke::Kind::Secret,
+        Kind::Choice(_) | Kind::Flag => invoke::Kind::OneOf,
+        _ => invoke::Kind::Typed,
+    };
+    inputs.iter().map(|it| (it.name.as_str(), kind(it))).collect()
+}
+
 /// The steps, of which one alone may stand as `invoke`.
-fn steps(keys: &mut Fields, inputs: &[Input], target: bool) -> Option<Vec<Step>> {
-    let kinds: Vec<(&str, invoke::Kind)> = inputs
-        .iter()
-        .map(|it| {
-            let kind = match it.kind {
-                Kind::Secret => invoke::Kind::Secret,
-                Kind::Choice(_) | Kind::Flag => invoke::Kind::OneOf,
-                _ => invoke::Kind::Typed,
-            };
-            (it.name.as_str(), kind)
-        })
-        .collect();
+fn steps(keys: &mut Fields, known: &Known) -> Option<Vec<Step>> {
     if !keys.has("steps") {
-        let known = Known { inputs: &kinds, target, steps: &[] };
-        let receiver = invoke::read(keys, &known)?;
+        let receiver = invoke::read(keys, known)?;
         return Some(vec![Step { name: "run".into(), when: When::Success, receiver }]);
     }
     let at = keys.at;
@@ -613,8 +618,7 @@ fn steps(keys: &mut Fields, inputs: &[Input], target: bool) -> Option<Vec<Step>>
     let mut steps: Vec<Step> = Vec::new();
     for node in nodes.into_iter().take(STEPS_MAX) {
         let before: Vec<&str> = steps.iter().map(|it| it.name.as_str()).collect();
-        let known = Known { inputs: &kinds, target, steps: &before };
-        let step = step(keys, node, &known);
+        let step = step(keys, node, &Known { steps: &before, ..*known });
         steps.extend(step);
     }
     (!steps.is_empty()).then_some(steps)

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use super::file::START_WITHIN;
 use super::input::{self, Given};
 use super::intent::intent;
+use super::message::Occasion;
 use super::rule::Meant;
 use super::store::{self, New, NewStep, NewVote, Which};
 use super::{
@@ -286,6 +287,10 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     let whole = store::completed(&mut tx, request).await.context(what)?;
     desk.show(&mut tx, &whole).await.context(what)?;
     reached("ask-shown");
+    if let Some(message) = action.messages.say(Occasion::Asked, &whole.request, desk.snapshot) {
+        let (key, said) = (card_key(whole.request.id), say::line(message));
+        announcements::store::say_below(&mut tx, &key, "asked", &said).await.context(what)?;
+    }
     if whole.request.break_glass.is_some() {
         alarm(desk, &mut tx, action, &whole).await.context(what)?;
     }
@@ -523,7 +528,14 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         (Verdict::Approve, State::Approved) => "approved it: it begins",
         (Verdict::Approve, _) => "approved it",
     };
+    let occasion = match state {
+        State::Approved => Some(Occasion::Approved),
+        State::Denied => Some(Occasion::Denied),
+        _ => None,
+    };
+    let message = |it| action.messages.say(it, &whole.request, desk.snapshot);
     let said = say::by(&by, did, ballot.note.as_deref(), desk.snapshot);
+    let said = say::with(said, occasion.and_then(message));
     let line = format!("vote {by}");
     announcements::store::say_below(&mut tx, &card_key(id), &line, &said).await.context(what)?;
     reached("vote-said");

@@ -378,6 +378,11 @@ fn form(node: Node, keys: &mut Fields, known: &Known) -> Option<Form> {
     }
 }
 
+/// `text` with its places, for people to read: no secret is named.
+pub fn told(text: (&str, Position), keys: &mut Fields, known: &Known) -> Option<Text> {
+    self::text(text, keys, known, Use::Told)
+}
+
 /// `text` with its places, each of which names something that may be used here.
 fn text(
     (text, at): (&str, Position),

@@ -25,6 +25,7 @@ pub mod freeze;
 pub mod input;
 pub mod intent;
 pub mod invoke;
+pub mod message;
 pub mod retry;
 pub mod review;
 pub mod rule;
@@ -45,6 +46,7 @@ use crate::integrations::invocation::Receiver;
 use delegation::Delegation;
 use freeze::Freeze;
 use input::Input;
+use message::Messages;
 use review::Review;
 use rule::Rule;
 
@@ -84,6 +86,8 @@ pub struct Action {
     /// Who may do it without approval.
     pub break_glass: Vec<EntityRef>,
     pub timeout: Duration,
+    /// What is said below the card.
+    pub messages: Messages,
     /// At least one.
     pub steps: Vec<Step>,
 }

@@ -489,6 +489,14 @@ pub fn line(text: String) -> Reply {
     }
 }
 
+/// `reply`, and below it what the action's own file says.
+pub fn with(mut reply: Reply, message: Option<String>) -> Reply {
+    if let Some(message) = message {
+        let _ = write!(reply.markdown, "\n\n{message}");
+    }
+    reply
+}
+
 /// A line that says who did something.
 pub fn by(who: &EntityRef, did: &str, note: Option<&str>, snapshot: &Snapshot) -> Reply {
     let note = note.map(|it| format!(": {}", plain(it))).unwrap_or_default();

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::access::{Authority, Links, Person};
 use crate::actions::flow::{Desk, SECRETS, account_of, card_key, note};
+use crate::actions::message::Occasion;
 use crate::actions::store as requests;
 use crate::actions::{Action, ActionSet, Progress, Request, Risk, Whole, freeze, retry, say};
 use crate::announcements;
@@ -675,6 +676,14 @@ async fn tell(
     why: Option<&str>,
 ) -> sqlx::Result<()> {
     let reply = say::ended(request, state, why, &office.links, &office.snapshot);
+    let occasion = match state {
+        Progress::Succeeded => Some(Occasion::Done),
+        Progress::Failed => Some(Occasion::Failed),
+        _ => None,
+    };
+    let action = office.actions.find(&request.action).filter(|it| it.revision == request.revision);
+    let message = |it| action.and_then(|action| action.messages.say(it, request, &office.snapshot));
+    let reply = say::with(reply, occasion.and_then(message));
     // Once each time that it is tried.
     let line = match retry::store::count(db, request.id).await? {
         0 => line.to_string(),
