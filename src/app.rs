@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::email::Profiles;
 use crate::access::{Links, Object, Permit, Person, Verb};
 use crate::actions::ActionSet;
+use crate::actions::flow::may_ask;
 use crate::catalog::snapshot::Unread;
 use crate::catalog::{Catalog, Snapshot};
 use crate::commands::asked::AskedLately;
@@ -269,6 +270,35 @@ impl App {
             Err(error) => self.note(&heard, command, why(error)),
         }
         form
+    }
+
+    /// The form that `invocation` is answered with: it asks for an action without what must be given first. `None`: it is
+    /// answered in words. From memory alone, for a platform waits three seconds for a form.
+    pub fn form_at_once(&self, invocation: &Invocation) -> Option<Form> {
+        let heard = self.heard(Way::Form, &invocation.speaker);
+        let mut command = "";
+        let question = heard.question(invocation, &mut command).ok()?;
+        let call = &question.call;
+        if !form::is_lacking(&heard.actions, call) {
+            return None;
+        }
+        let action = heard.actions.find(&call.get("action")?.to_lowercase())?;
+        let target = question.entity("target");
+        let (access, snapshot) = (&heard.settings.access, &heard.snapshot);
+        let fits = match (&action.target, target) {
+            (Some(takes), Some(target)) => takes.takes(target, snapshot),
+            (None, Some(_)) => false,
+            (_, None) => true,
+        };
+        let may = target.is_none()
+            || may_ask(access, &heard.person, Way::Command, action, target, snapshot).is_ok();
+        if !fits || !may {
+            return None;
+        }
+        let permit = heard.permit(call.command.lookup.verb()).ok()?;
+        let form = form::form(permit, &heard.commands, &heard.actions, snapshot, call)?;
+        self.note(&heard, command, ANSWER);
+        Some(form)
     }
 
     /// The words that the form of `command` says, a name with what is settled, filled in with names of fields and

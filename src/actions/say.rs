@@ -8,7 +8,9 @@ use super::delegation::Delegation;
 use super::input::{Given, MASKED};
 use super::intent::{canonical, shown};
 use super::rule::{Factor, Meant, Who};
-use super::{Action, Execution, Progress, Request, Risk, State, Verdict, Vote, Whole, clock};
+use super::{
+    Action, ActionSet, Execution, Progress, Request, Risk, State, Verdict, Vote, Whole, clock,
+};
 use crate::access::Links;
 use crate::catalog::snapshot::Filter;
 use crate::catalog::{EntityRef, Snapshot};
@@ -133,6 +135,14 @@ fn head(whole: &Whole, scene: &Scene<'_>) -> String {
         request.risk.word(),
         shown(&request.intent),
     )
+}
+
+/// What a request asks for, of what.
+pub fn titled(whole: &Whole, actions: &ActionSet, snapshot: &Snapshot) -> String {
+    let request = &whole.request;
+    let title = actions.find(&request.action).map_or(&request.action, |it| &it.title);
+    let of = request.target.as_ref().map(|it| format!(" of {}", plain(&label(it, snapshot))));
+    format!("{}{}", plain(title), of.unwrap_or_default())
 }
 
 /// How a request stands, in a sign and in words.

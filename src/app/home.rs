@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{App, Heard, count, how, isolated, outcome};
 use crate::access::{Object, Verb};
+use crate::actions::{Whole, say};
 use crate::catalog::EntityRef;
 use crate::catalog::snapshot::Filter;
 use crate::commands::asked::QUESTIONS_MAX;
@@ -43,6 +44,7 @@ impl App {
         let mut parts = vec![heard.greeting()];
         parts.extend(heard.services());
         parts.extend(self.requests(heard).await);
+        parts.extend(self.undecided(heard).await);
         let asked = self.asked_lately(&heard.person.speaker, heard.at).await;
         if !asked.is_empty() {
             let again: Vec<String> = asked.iter().map(|it| button(it, it)).collect();
@@ -68,6 +70,26 @@ impl App {
             .filter(|(_, listed)| !listed.is_empty())
             .map(|(title, listed)| format!("### {title}\n\n{listed}"))
             .collect()
+    }
+
+    /// What others ask to have done that they may decide on; nothing while the database does not answer.
+    async fn undecided(&self, heard: &Heard) -> Option<String> {
+        let db = self.pool()?;
+        let office = self.office(&db);
+        let desk = office.desk();
+        let mine: Vec<Whole> = flow::undecided_of(&desk, &heard.person).await;
+        let row = |whole: &Whole| {
+            let id = whole.request.id;
+            let title = say::titled(whole, &desk.actions, &heard.snapshot);
+            let (sign, standing) = say::standing(whole);
+            let show = button("Details", &format!("requests show {id}"));
+            format!("{sign} **{id}** {title}: {standing} {show}")
+        };
+        let shown: Vec<String> = mine.iter().take(REQUESTS_MAX).map(row).collect();
+        let more = (mine.len() > REQUESTS_MAX).then(|| button("All requests", "approve"));
+        let lines: Vec<String> = shown.into_iter().chain(more).collect();
+        (!lines.is_empty())
+            .then(|| format!("### Waiting for your yes or no\n\n{}", lines.join("\n\n")))
     }
 
     /// The newest questions of `speaker`, without those of the database while it does not answer.

@@ -701,6 +701,25 @@ async fn undecided(question: &Question<'_>, means: &Means<'_>, verb: &str) -> Re
     lookups::actions::undecided(question, means.actions, &found, verb)
 }
 
+/// What waits that `person` may decide on, those that wait longest last; none, and a line in the log, where the database
+/// does not answer.
+pub async fn undecided_of(
+    desk: &actions::flow::Desk<'_>,
+    person: &crate::access::Person,
+) -> Vec<actions::Whole> {
+    if person.user.is_none() {
+        return Vec::new();
+    }
+    let which = Which { open: true, ..Which::default() };
+    let asked = timeout(PATIENCE, actions::flow::list(desk.db, &which, 0, REQUESTS_MAX)).await;
+    let (mut found, _) = answered(REQUESTS, asked).unwrap_or_else(|error| {
+        tracing::warn!(error = error.into_reply().markdown, "could not list what waits");
+        (Vec::new(), 0)
+    });
+    found.retain(|it| actions::flow::may_decide(desk, it, person));
+    found
+}
+
 async fn take_back(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
     let Some(handle) = question.call.get("request") else {
         return undecided(question, means, "cancel").await;

@@ -31,7 +31,8 @@ pub fn form(
     permit.assert_for(command.lookup.verb());
     match &command.lookup {
         Lookup::BuiltIn(BuiltIn::Run) => {
-            if let Some(action) = call.get("action").and_then(|it| actions.find(it)) {
+            if let Some(action) = call.get("action").and_then(|it| actions.find(&it.to_lowercase()))
+            {
                 return Some(of_action(action, call));
             }
         }
@@ -109,6 +110,26 @@ fn of_action(action: &Action, call: &Call<'_>) -> Form {
     fields.sort_by_key(|it| !it.required);
     fields.truncate(FIELDS_MAX);
     Form { command: settled.words(), title: action.title.clone(), fields }
+}
+
+/// Whether `call` asks for an action without what must be given first, such that its form is shown at once. What would be
+/// lost in a form is answered in words.
+pub fn is_lacking(actions: &ActionSet, call: &Call<'_>) -> bool {
+    if call.command.lookup != Lookup::BuiltIn(BuiltIn::Run) {
+        return false;
+    }
+    let Some(action) = call.get("action").and_then(|it| actions.find(&it.to_lowercase())) else {
+        return false;
+    };
+    let Ok(given) = input::pairs(call.get("inputs").unwrap_or_default()) else { return false };
+    let input = |name: &str| action.inputs.iter().find(|it| it.name == name);
+    let has_place = |(name, _): &(String, String)| {
+        input(name).is_some_and(|it| !matches!(it.kind, Kind::Secret))
+    };
+    let is_given = |it: &input::Input| given.iter().any(|(name, _)| *name == it.name);
+    let lacks = action.inputs.iter().any(|it| it.required && it.default.is_none() && !is_given(it));
+    let lacks_target = action.target.is_some() && call.get("target").is_none();
+    given.iter().all(has_place) && (lacks || lacks_target)
 }
 
 /// What a decision lacks still.

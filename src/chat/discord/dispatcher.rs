@@ -159,6 +159,9 @@ impl Dispatcher {
             Wish::Call { command, values } => Ok(match self.words(&command, &values) {
                 Ok(text) => {
                     let asked = Invocation { speaker, address, text };
+                    if let Some(form) = self.app.form_at_once(&asked) {
+                        return Ok(modal::modal(&form));
+                    }
                     self.answer_command(asked, id, token).await
                 }
                 Err(error) => Message::body(&self.app.refuse(Way::Command, &speaker, error)),

@@ -212,6 +212,13 @@ impl Dispatcher {
                 return nothing();
             }
         }
+        if let (Some(trigger_id), Some(response_url)) = (&command.trigger_id, &command.response_url)
+            && let Some(form) = self.app.form_at_once(&command.invocation)
+        {
+            let opening = (form, command.clone(), trigger_id.clone(), response_url.clone());
+            self.tasks.spawn(self.clone().open_at_once(opening));
+            return nothing();
+        }
         let (app, invocation) = (self.app.clone(), command.invocation.clone());
         let mut answer = Box::pin(async move { app.answer_shown(invocation, Message::body).await });
         match timeout(self.answer_within, &mut answer).await {
@@ -286,6 +293,22 @@ impl Dispatcher {
         };
         let to = To { answer: Some(response_url), alone: true, ..to(speaker, &address) };
         self.tell(post(address.tenant, trigger_id, to, said)).await;
+    }
+
+    /// Opens the form that a command lacks; where it does not open, the answer in words has a button for it.
+    async fn open_at_once(self: Arc<Self>, opening: (Form, SlashCommand, String, String)) {
+        let (form, command, trigger_id, response_url) = opening;
+        let address = &command.invocation.address;
+        let Err(error) = self.show(&form, address, &trigger_id, &response_url).await else {
+            return;
+        };
+        if is_exchanged(&error) {
+            return;
+        }
+        tracing::warn!(error = format!("{error:#}"), "could not open a form");
+        let reply = self.app.answer_again(Way::Command, command.invocation.clone()).await;
+        let post = answer_to(&command, reply.audience);
+        self.tell(Post { reply, ..post }).await;
     }
 
     async fn show(
