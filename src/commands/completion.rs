@@ -9,7 +9,7 @@ use super::lookups::label;
 use super::parse::{begun, quoted};
 use super::resolve;
 use crate::access::{Permit, Verb};
-use crate::actions::ActionSet;
+use crate::actions::{Action, ActionSet, Target};
 use crate::catalog::snapshot::Filter;
 use crate::catalog::{Entity, Snapshot};
 use crate::conversation::{Query, Suggestion};
@@ -19,6 +19,9 @@ const COMPLETIONS_MAX: usize = 40;
 
 /// The most suggestions of one field, and the most that a form lists. Discord takes 25, Slack 100.
 const SUGGESTIONS_MAX: usize = 25;
+
+/// So many names are looked at for those that an action may be done to.
+const SEARCHED_MAX: usize = 200;
 
 /// What fits the word at the cursor.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,6 +75,15 @@ pub fn suggest(
         return Vec::new();
     };
     let typed = query.typed.trim();
+    let kind = command.argument(&query.field).map(|it| &it.kind);
+    if kind == Some(&ArgumentKind::Action) {
+        return of_actions(actions, typed, SUGGESTIONS_MAX);
+    }
+    if let Some(target) =
+        call.as_ref().and_then(|call| form::target_of(actions, call, &query.field))
+    {
+        return of_target(snapshot, target, typed);
+    }
     if call.as_ref().is_some_and(form::is_delegating) {
         return of_kind(snapshot, Some("user"), typed, SUGGESTIONS_MAX);
     }
@@ -118,6 +130,30 @@ fn fitting(
     of_kind(snapshot, kind, typed, at_most)
 }
 
+/// The actions that `typed` is a part of, of the name or of the title.
+pub fn of_actions(actions: &ActionSet, typed: &str, at_most: usize) -> Vec<Suggestion> {
+    let typed = typed.to_lowercase();
+    let fits = |it: &&Action| it.name.contains(&typed) || it.title.to_lowercase().contains(&typed);
+    let suggestion = |it: &Action| {
+        let what = if it.summary.is_empty() { &it.title } else { &it.summary };
+        Suggestion { label: format!("{} · {what}", it.name), value: it.name.clone() }
+    };
+    actions.iter().filter(fits).take(at_most).map(suggestion).collect()
+}
+
+/// What an action may be done to that fits `typed`.
+fn of_target(snapshot: &Snapshot, target: &Target, typed: &str) -> Vec<Suggestion> {
+    let takes = |it: &&Entity| target.takes(it, snapshot);
+    let found: Vec<&Entity> = match typed.is_empty() {
+        true => snapshot.entities().filter(takes).take(SUGGESTIONS_MAX).collect(),
+        false => {
+            let found = snapshot.search(typed, &Filter::default(), 0, SEARCHED_MAX).0;
+            found.into_iter().filter(takes).take(SUGGESTIONS_MAX).collect()
+        }
+    };
+    found.into_iter().map(|it| suggested(snapshot, it)).collect()
+}
+
 /// What of `kind`, or of any where there is none, fits `typed`.
 fn of_kind(
     snapshot: &Snapshot,
@@ -130,16 +166,17 @@ fn of_kind(
         true => snapshot.list(&filter, 0, at_most).0,
         false => snapshot.search(typed, &filter, 0, at_most).0,
     };
-    let suggestion = |entity: &Entity| {
-        let value = resolve::words(snapshot, entity);
-        let label = label(entity);
-        let label = match label == *value {
-            true => format!("{value} · {}", entity.kind),
-            false => format!("{label} ({value}) · {}", entity.kind),
-        };
-        Suggestion { label, value }
+    found.into_iter().map(|it| suggested(snapshot, it)).collect()
+}
+
+fn suggested(snapshot: &Snapshot, entity: &Entity) -> Suggestion {
+    let value = resolve::words(snapshot, entity);
+    let label = label(entity);
+    let label = match label == *value {
+        true => format!("{value} · {}", entity.kind),
+        false => format!("{label} ({value}) · {}", entity.kind),
     };
-    found.into_iter().map(suggestion).collect()
+    Suggestion { label, value }
 }
 
 /// Those of `all` that contain what was typed.
@@ -202,7 +239,7 @@ fn taken<'a>(
         ArgumentKind::Kind => values(snapshot, Opt::Kind),
         ArgumentKind::Command => commands.iter().map(|it| &*it.name).collect(),
         ArgumentKind::Choice(choices) => choices.iter().map(|it| &**it).collect(),
-        ArgumentKind::Number => BTreeSet::new(),
+        ArgumentKind::Action | ArgumentKind::Number => BTreeSet::new(),
     }
 }
 

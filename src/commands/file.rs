@@ -75,6 +75,8 @@ pub enum ArgumentKind {
     User,
     Kind,
     Command,
+    /// What people ask to have done.
+    Action,
     Text,
     Number,
     Choice(Vec<String>),
@@ -414,8 +416,8 @@ fn argument(node: Node, outer: &mut Fields) -> Option<Argument> {
     Some(Argument { name, kind: kind?, presence: presence?, rest })
 }
 
-const ARGUMENT_KINDS: [&str; 8] =
-    ["entity", "team", "user", "kind", "command", "text", "number", "choice"];
+const ARGUMENT_KINDS: [&str; 9] =
+    ["entity", "team", "user", "kind", "command", "action", "text", "number", "choice"];
 
 fn argument_kind(keys: &mut Fields) -> Option<ArgumentKind> {
     let choices = keys.texts("choices");
@@ -426,6 +428,7 @@ fn argument_kind(keys: &mut Fields) -> Option<ArgumentKind> {
         "user" => ArgumentKind::User,
         "kind" => ArgumentKind::Kind,
         "command" => ArgumentKind::Command,
+        "action" => ArgumentKind::Action,
         "text" => ArgumentKind::Text,
         "number" => ArgumentKind::Number,
         "choice" => match choices {

@@ -6,12 +6,15 @@ use super::parse::Call;
 use super::{CommandSet, completion};
 use crate::access::Permit;
 use crate::actions::input::{self, Kind};
-use crate::actions::{Action, ActionSet};
+use crate::actions::{Action, ActionSet, Target};
 use crate::catalog::Snapshot;
 use crate::conversation::{Field, Form, Input, Suggestion};
 
 /// The most fields of one form. A Discord modal has five.
 const FIELDS_MAX: usize = 5;
+
+/// As many as a select of Discord holds.
+const LISTED_MAX: usize = 25;
 
 /// So many characters of what is settled the id of a form holds.
 const SETTLED_CHARACTERS_MAX: usize = 80;
@@ -47,6 +50,11 @@ pub fn form(
     let input = |name: &str, is_free: bool| {
         if is_free {
             return Input::Text;
+        }
+        if command.argument(name).is_some_and(|it| it.kind == ArgumentKind::Action) {
+            let all = completion::of_actions(actions, "", LISTED_MAX + 1);
+            let is_few = (1..=LISTED_MAX).contains(&all.len());
+            return if is_few { Input::OneOf(all) } else { Input::Suggested };
         }
         let is_listed = |all: &Vec<Suggestion>| {
             call.get(name).is_none_or(|value| all.iter().any(|it| it.value == value))
@@ -162,6 +170,13 @@ fn of_decision(call: &Call<'_>) -> Form {
 pub fn is_delegating(call: &Call<'_>) -> bool {
     call.command.lookup == Lookup::BuiltIn(BuiltIn::Requests)
         && call.get("view") == Some("delegate")
+}
+
+/// What the action of `call` may be done to, where that is what `field` takes.
+pub fn target_of<'a>(actions: &'a ActionSet, call: &Call<'_>, field: &str) -> Option<&'a Target> {
+    let is_run = call.command.lookup == Lookup::BuiltIn(BuiltIn::Run);
+    let action = call.get("action").filter(|_| is_run && field == "target");
+    actions.find(&action?.to_lowercase())?.target.as_ref()
 }
 
 /// The kinds of what an input of an action takes, where that is something of the catalog.

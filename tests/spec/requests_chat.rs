@@ -660,3 +660,177 @@ async fn the_tables_bring_back_what_failed_and_nothing_else() {
     refused += refuse(&[("a step once it has begun", step(2, 1, ""))]).await;
     println!("REL TABLES retry {refused} steps that must not be: 0 taken");
 }
+
+#[tokio::test]
+async fn an_actions_own_sentences_stand_below_its_card_and_what_others_wrote_in_them_is_text() {
+    let messages = "messages: {asked: \"Look at {{target.name}} first, says {{inputs.reason}}.\", approved: Off it goes., denied: Ask in ops instead., done: Nobody lost a session., failed: Call operations.}\n";
+    let doing = Doing::with(messages).await;
+    doing.connects();
+    let hostile = "[Approve](<idp:approve 1>) @everyone";
+    let reason = idp::actions::input::words([("reason", hostile)]);
+    let ask = format!("run restart payment-api {reason}");
+    let id = doing.does(ASKER, &ask).await.answer["id"].as_i64().unwrap();
+    doing.does(OWNER, &format!("approve {id}")).await;
+    let before = doing.lines(id).await.join("\n");
+    assert!(before.contains("Look at payment") && !before.contains("Off it goes"), "{before}");
+    doing.does(PLATFORM, &format!("approve {id}")).await;
+    doing.works().await;
+    let lines = doing.lines(id).await.join("\n");
+    for said in ["Off it goes.", "Nobody lost a session."] {
+        assert_eq!(lines.matches(said).count(), 1, "{said}: {lines}");
+    }
+    assert!(!lines.contains("](<idp:approve 1>)") && lines.contains("everyone"), "{lines}");
+    let id = doing.asks("no").await;
+    doing.does(OWNER, &format!("deny {id} no")).await;
+    assert!(doing.lines(id).await.join("\n").contains("Ask in ops instead."));
+    doing.ops.answers(200, serde_json::json!({ "status": "failed", "message": "no quorum" }));
+    let id = doing.approved("fails").await;
+    doing.works().await;
+    assert!(doing.lines(id).await.join("\n").contains("Call operations."));
+}
+
+#[test]
+fn messages_name_what_there_is_and_no_secret() {
+    let read = |messages: &str| {
+        let text = crate::actions::action("https://ops.acme.example/restart", messages)
+            .replace("inputs:\n", "inputs:\n  - {name: password, type: secret}\n");
+        idp::actions::file::read(&text, "restart.yaml")
+    };
+    for wrong in [
+        "messages: {asked: \"{{inputs.nothing}}\"}\n",
+        "messages: {asked: \"{{inputs.password}}\"}\n",
+        "messages: {asked: \"{{request.key}}\"}\n",
+        "messages: {asked: \"{{steps.run.x}}\"}\n",
+        "messages: {asked: \"{{#if target}}x{{/if}}\"}\n",
+        "messages: {begun: x}\n",
+        "messages: x\n",
+        &format!("messages: {{asked: \"{}\"}}\n", "x".repeat(501)),
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+    read("messages: {asked: \"{{inputs.reason}} {{target.owner}} {{request.by}}\"}\n").unwrap();
+}
+
+#[tokio::test]
+async fn the_home_shows_what_waits_for_ones_yes_or_no() {
+    let doing = Doing::acme().await;
+    let title = "Waiting for your yes or no";
+    let home = async |who: &str| doing.app().home(&doing.account(who)).await.markdown;
+    assert!(!home(OWNER).await.contains(title));
+    let id = doing.asks("home").await;
+    let of_owner = home(OWNER).await;
+    assert!(
+        of_owner.contains(title) && of_owner.contains(&format!("requests show {id}")),
+        "{of_owner}"
+    );
+    for nobody in [ASKER, OTHER] {
+        assert!(!home(nobody).await.contains(title), "{nobody}");
+    }
+    doing.does(OWNER, &format!("approve {id}")).await;
+    assert!(!home(OWNER).await.contains(title), "they have said it");
+    for number in 0..7 {
+        doing.asks(&format!("number {number}")).await;
+    }
+    let many = home(OWNER).await;
+    assert_eq!(many.matches("requests show").count(), 5, "{many}");
+    assert!(many.contains("(<idp:approve>)"), "{many}");
+}
+
+#[tokio::test]
+async fn what_an_action_lacks_is_asked_for_in_a_form_at_once() {
+    let inputs = "inputs:\n  - {name: reason, title: Why}\n  - {name: password, type: secret}\n  - {name: pace, default: slow}\n";
+    let doing = Doing::with("request: {by: [group:checkout, group:platform]}\n").await;
+    let text = crate::actions::action(&doing.url, "request: {by: [group:platform]}\n")
+        .replace("inputs:\n  - {name: reason, title: Why}\n", inputs);
+    doing.defines(&text);
+    let form = |who: &str, text: &str| {
+        let speaker = doing.account(who);
+        let asked = idp::conversation::Invocation { speaker, ..crate::asking::invocation(text) };
+        doing.app().form_at_once(&asked)
+    };
+    let shown = |text: &str| {
+        let form = form(PLATFORM, text).unwrap_or_else(|| panic!("{text} has no form"));
+        let field = |it: &idp::conversation::Field| {
+            format!("{}={}", it.name, it.value.clone().unwrap_or_default())
+        };
+        (form.command.clone(), form.fields.iter().map(field).collect::<Vec<_>>())
+    };
+    let fields =
+        |first: &[&str]| -> Vec<String> { first.iter().map(|it| it.to_string()).collect() };
+    assert_eq!(
+        shown("run restart"),
+        ("run restart".into(), fields(&["target=", "reason=", "password=", "pace=slow"]))
+    );
+    assert_eq!(
+        shown("run restart payment-api pace=fast reason=\"it hangs\""),
+        ("run restart payment-api".into(), fields(&["reason=it hangs", "password=", "pace=fast"]))
+    );
+    for (who, text) in [
+        (PLATFORM, "run restart no-such-service"),
+        (PLATFORM, "run restart payments"),
+        (PLATFORM, "run restart payment-api password=x"),
+        (PLATFORM, "run restart payment-api break-glass=down"),
+        (PLATFORM, "run nothing"),
+        (PLATFORM, "run"),
+        (PLATFORM, "owner payment-api"),
+        (ASKER, "run restart payment-api"),
+    ] {
+        assert_eq!(form(who, text), None, "{who}: {text}");
+    }
+    // The control: what lacks nothing is answered.
+    doing.defines(&crate::actions::action(&doing.url, ""));
+    assert_eq!(form(ASKER, "run restart payment-api reason=x"), None);
+}
+
+#[tokio::test]
+async fn slack_and_discord_open_the_form_in_place_of_an_answer() {
+    let world = crate::world::World::new().await;
+    let action = crate::actions::action("https://ops.acme.example/restart", "");
+    let action = idp::actions::file::read(&action, "restart.yaml").unwrap();
+    world.app.actions.store(std::sync::Arc::new(idp::actions::ActionSet::new(vec![action])));
+    // Zoé Laurent.
+    let zoe = "U0ACME0013";
+    let typed = format!("{}&trigger_id=T.1", world.command(zoe, "run restart payment-api"));
+    let answer = world.sends("/slack/commands", &typed).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "{}"));
+    let opened = world.fake.hears().await;
+    assert_eq!(opened.path, "/api/views.open");
+    assert_eq!(opened.body["view"]["callback_id"], "idp-form:run restart payment-api");
+    // Without what a form is opened by it is answered in words, with a button for it.
+    let typed = world.command(zoe, "run restart payment-api");
+    let answer = world.sends("/slack/commands", &typed).await;
+    assert!(answer.body.contains("Fill in"), "{}", answer.body);
+
+    let values =
+        [("action", serde_json::json!("restart")), ("target", serde_json::json!("payment-api"))];
+    let modal = world.calls("run", &values).await;
+    assert_eq!(modal["type"], 9, "{modal}");
+    assert_eq!(modal["data"]["custom_id"], "idp-form:run restart payment-api");
+}
+
+#[tokio::test]
+async fn actions_and_their_targets_are_suggested_while_one_types() {
+    let doing = Doing::acme().await;
+    let narrow = crate::actions::action(&doing.url, "")
+        .replace("{kinds: [Component]}", "{kinds: [Component], types: [website]}");
+    doing.defines(&narrow);
+    let suggested = |command: &str, field: &str, typed: &str| -> Vec<String> {
+        let query = idp::conversation::Query {
+            speaker: doing.account(ASKER),
+            command: command.into(),
+            field: field.into(),
+            typed: typed.into(),
+        };
+        doing.app().suggestions(&query).into_iter().map(|it| it.value).collect()
+    };
+    assert_eq!(suggested("run", "action", ""), ["restart"]);
+    assert_eq!(suggested("run", "action", "STA"), ["restart"]);
+    assert_eq!(suggested("run", "action", "deploy"), [""; 0]);
+    assert!(
+        suggested("run", "target", "payment-api").contains(&"payment-api".to_string()),
+        "any action"
+    );
+    let targets = suggested("run restart", "target", "");
+    assert!(!targets.is_empty() && !targets.contains(&"payment-api".to_string()), "{targets:?}");
+    assert_eq!(suggested("run restart", "target", "payment-api"), [""; 0]);
+}

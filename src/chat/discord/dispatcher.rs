@@ -166,7 +166,8 @@ impl Dispatcher {
                 }
                 Err(error) => Message::body(&self.app.refuse(Way::Command, &speaker, error)),
             }),
-            Wish::Typing { command, field, typed } => {
+            Wish::Typing { command, values, field, typed } => {
+                let command = self.app.filled(&command, &values).unwrap_or(command);
                 let query = Query { speaker, command, field, typed };
                 Ok(modal::choices(&self.app.suggestions(&query)))
             }

@@ -53,8 +53,8 @@ pub struct Said {
 pub enum Wish {
     /// `/idp command`, with names of options and their values.
     Call { command: String, values: Vec<(String, String)> },
-    /// To see what fits what is `typed` so far.
-    Typing { command: String, field: String, typed: String },
+    /// To see what fits what is `typed` so far, beside the `values` of other options.
+    Typing { command: String, values: Vec<(String, String)>, field: String, typed: String },
     /// The words behind a button or a choice. The answer `replaces` the message with it, or follows it.
     Click { words: String, replaces: bool },
     /// The form of the command that the words behind a button begin.
@@ -158,8 +158,11 @@ fn wish(kind: u64, body: &Value) -> Option<Wish> {
         4 => {
             let called = called(data)?;
             let typed = options(called).find(|it| it["focused"] == true)?;
+            let others = options(called).filter(|it| it["focused"] != true);
+            let values = others.map(|it| (text(&it["name"]).into(), value(&it["value"])));
             Some(Wish::Typing {
                 command: text(&called["name"]).into(),
+                values: values.collect(),
                 field: text(&typed["name"]).into(),
                 typed: value(&typed["value"]),
             })
@@ -312,8 +315,12 @@ mod tests {
             { "name": "from", "value": "checkout" },
             { "name": "to", "value": "pay", "focused": true },
         ]}]});
-        let typing =
-            Wish::Typing { command: "path".into(), field: "to".into(), typed: "pay".into() };
+        let typing = Wish::Typing {
+            command: "path".into(),
+            values: pairs(&[("from", "checkout")]),
+            field: "to".into(),
+            typed: "pay".into(),
+        };
         assert_eq!(wish(4, data), Some(typing));
     }
 

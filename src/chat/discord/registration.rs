@@ -129,6 +129,7 @@ fn argument(argument: &Argument) -> CreateCommandOption {
         ArgumentKind::User => (CommandOptionType::String, "A person"),
         ArgumentKind::Kind => (CommandOptionType::String, "A kind of the catalog"),
         ArgumentKind::Command => (CommandOptionType::String, "A command"),
+        ArgumentKind::Action => (CommandOptionType::String, "What is to be done"),
         ArgumentKind::Choice(_) => (CommandOptionType::String, "One of a few words"),
         ArgumentKind::Text => (CommandOptionType::String, "What to look for"),
         ArgumentKind::Number => (CommandOptionType::Number, "A number"),

@@ -90,6 +90,7 @@ fn card(command: &Command) -> Card<'_> {
             ArgumentKind::User => "user".into(),
             ArgumentKind::Kind => "kind".into(),
             ArgumentKind::Command => "command".into(),
+            ArgumentKind::Action => "action".into(),
             ArgumentKind::Text => "text".into(),
             ArgumentKind::Number => "number".into(),
             ArgumentKind::Choice(choices) => format!("one of {}", choices.join(", ")),
