@@ -695,7 +695,7 @@ async fn undecided(question: &Question<'_>, means: &Means<'_>, verb: &str) -> Re
     let asked = timeout(PATIENCE, actions::flow::list(desk.db, &which, 0, REQUESTS_MAX)).await;
     let (mut found, _) = answered(REQUESTS, asked)?;
     found.retain(|it| match verb {
-        "cancel" => Some(&it.request.requester) == question.person.user.as_ref(),
+        "cancel" => Some(&it.request.requester) == question.person.user.as_ref() && !it.is_over(),
         _ => actions::flow::may_decide(&desk, it, question.person),
     });
     lookups::actions::undecided(question, means.actions, &found, verb)

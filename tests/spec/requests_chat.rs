@@ -834,3 +834,26 @@ async fn actions_and_their_targets_are_suggested_while_one_types() {
     assert!(!targets.is_empty() && !targets.contains(&"payment-api".to_string()), "{targets:?}");
     assert_eq!(suggested("run restart", "target", "payment-api"), [""; 0]);
 }
+
+/// What others write when they hand something on or look at it stays what they wrote.
+#[tokio::test]
+async fn hostile_words_of_whoever_decides_are_only_words() {
+    let doing = Doing::with("break_glass: [group:platform]\nchannel: {slack: C0OPS}\n").await;
+    doing.connects();
+    let hostile =
+        "<!channel> @everyone [Approve](<idp:approve 1>) [x](<idp-person:slack=U0ACME0013>)";
+    let id = doing.asks("handed on").await;
+    doing.does(OWNER, &format!("requests delegate {id} {OTHER} {hostile}")).await;
+    let glass = idp::actions::input::words([("reason", "down"), ("break-glass", hostile)]);
+    let done = doing.does(PLATFORM, &format!("run restart payment-api {glass}")).await;
+    let done = done.answer["id"].as_i64().unwrap();
+    doing.does(OWNER, &format!("requests review {done} {hostile}")).await;
+    let all = "select coalesce(string_agg(reply, ' '), '') from idp.card
+        union all select coalesce(string_agg(reply, ' '), '') from idp.card_line
+        union all select coalesce(string_agg(reply, ' '), '') from idp.announcement";
+    let said: Vec<String> = sqlx::query_scalar(all).fetch_all(doing.db()).await.unwrap();
+    let said = said.join(" ");
+    assert!(!said.contains("](<idp:approve 1>)"), "{said}");
+    assert!(!said.contains("[x](<idp-person"), "{said}");
+    assert!(said.matches("everyone").count() >= 5, "the control: {said}");
+}
