@@ -801,6 +801,9 @@ async fn slack_and_discord_open_the_form_in_place_of_an_answer() {
     let answer = world.sends("/slack/commands", &typed).await;
     assert!(answer.body.contains("Fill in"), "{}", answer.body);
 
+    let link = serde_json::json!({ "platform": "discord", "tenant": crate::discord_world::GUILD,
+        "user_id": "400000000000000001", "user": "user:default/zoe-laurent" });
+    crate::asking::import_links(&world.app, &world.fresh.pool, vec![link]).await;
     let values =
         [("action", serde_json::json!("restart")), ("target", serde_json::json!("payment-api"))];
     let modal = world.calls("run", &values).await;
