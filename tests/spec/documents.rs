@@ -214,13 +214,14 @@ fn every_key_of_the_settings_file_is_documented() {
         facts,
         built_in_scorecards: _,
         public_url,
+        break_glass,
         audit: _,
     } = settings;
     for key in ["refresh: ", "orphan_grace: ", "mass_delete_percent: ", "built_in: "] {
         assert!(shown.contains(key), "{key}");
     }
     assert_eq!((organisation.as_str(), sources.len(), allowed_hosts.len()), ("Acme", 4, 2));
-    assert!(catalog_url.is_some() && public_url.is_some());
+    assert!(catalog_url.is_some() && public_url.is_some() && break_glass.len() == 1);
     assert!(!aliases.is_empty() && slack.team_id.is_some() && secrets.len() == 2);
     let Integrations { github, gitlab, argocd } = integrations;
     assert!(github.is_some() && gitlab.is_some() && argocd.is_some());
