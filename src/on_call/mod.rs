@@ -402,7 +402,7 @@ mod tests {
         assert_eq!(told("group:payments"), ["ada"]);
         assert_eq!(told("component:nobodys"), [""; 0]);
         let shared = "component:shared".parse_reference();
-        let first = first(&rotas, &snapshot, &shared, DateTime::UNIX_EPOCH);
+        let first = called(&rotas, &snapshot, &shared, DateTime::UNIX_EPOCH, 1);
         assert_eq!(first, ["user:ben".parse_reference(), "user:ada".parse_reference()]);
     }
 }
