@@ -163,7 +163,8 @@ async fn discord_tells(world: &World, body: &Value) -> bool {
         Wish::Filled { command, values } => {
             fills(world, (speaker, address), &command, &values).await
         }
-        Wish::Typing { command, field, typed } => {
+        Wish::Typing { command, values, field, typed } => {
+            let command = world.app.filled(&command, &values).unwrap_or(command);
             let query = idp::conversation::Query { speaker, command, field, typed };
             !world.app.suggestions(&query).is_empty()
         }
