@@ -37,6 +37,7 @@
 //! messages:                        # said below the card: asked, approved, denied, done, failed
 //!   done: "{{target.name}} was restarted, because {{inputs.reason}}."
 //! invoke: {webhook: https://ops.acme.example/restart, secret: ops}
+//! # or {github_environment: production}: GitHub asks, and is answered; see docs/actions-invocations.md
 //! # or steps, one after another, each with what the ones before it gave:
 //! # steps:
 //! #   - {name: drain, invoke: {…}}
@@ -166,6 +167,8 @@ fn action(keys: &mut Fields, text: &str) -> Option<Action> {
     let messages = message::read(keys, &known);
     let steps = steps(keys, &known);
     judge_receivers(keys, risk, steps.as_deref().unwrap_or_default(), at);
+    let is_open = requesters == Requesters::Members && break_glass.is_empty();
+    judge_gate(keys, steps.as_deref().unwrap_or_default(), is_open, at);
     let name = name?;
     Some(Action {
         file: keys.file.to_string(),
@@ -535,6 +538,24 @@ fn judge_receivers(keys: &mut Fields, risk: Risk, steps: &[Step], at: Position) 
         );
         let hint = "Add `redeem: true` to its `invoke`, and the step that redeems to its job.";
         keys.problem(at, "risk", message, hint);
+    }
+}
+
+/// Of what GitHub asks for nobody else says who asks, and its answer is all that is done.
+fn judge_gate(keys: &mut Fields, steps: &[Step], is_open: bool, at: Position) {
+    let is_gate = |it: &Step| matches!(it.receiver, Receiver::Gate(_));
+    if !steps.iter().any(is_gate) {
+        return;
+    }
+    if steps.len() > 1 {
+        let message = "What GitHub asks for is answered, and nothing else is done.";
+        let hint = "Write it as `invoke`, and let the workflow do the rest.";
+        keys.problem(at, "github_environment", message, hint);
+    }
+    if !is_open {
+        let message = "GitHub decides who asks for a deployment, and who goes around its rules.";
+        let hint = "Leave `request` and `break_glass` out.";
+        keys.problem(at, "github_environment", message, hint);
     }
 }
 

@@ -15,7 +15,7 @@ use super::rule::Meant;
 use super::store::{self, New, NewStep, NewVote, Which};
 use super::{
     Action, ActionSet, AtOnce, Proof, Request, Requesters, Risk, State, Verdict, Whole, clock,
-    delegation, dispatch, escalation, freeze, handle, review, say, unknown,
+    delegation, dispatch, escalation, freeze, gate, handle, review, say, unknown,
 };
 use crate::access::totp;
 use crate::access::{self, Authority, Links, Object, Person, Verb};
@@ -30,7 +30,7 @@ use crate::on_call::{self, Rotas};
 use crate::vault::Key;
 
 /// The most requests of one person that wait.
-const WAITING_MAX: i64 = 20;
+pub(super) const WAITING_MAX: i64 = 20;
 /// So many requests are expired or reminded of at a time.
 pub(super) const BATCH: i64 = 50;
 /// What a secret of a request is sealed for.
@@ -90,6 +90,10 @@ impl Desk<'_> {
 
     /// The factors of its rule that `person` may speak for, by themselves or for somebody else.
     pub(super) fn factors_of(&self, whole: &Whole, person: &Person, meant: &Meant) -> Vec<usize> {
+        let user = person.user.as_ref();
+        if user.is_some_and(|it| gate::is_theirs(&whole.request, it, self.snapshot)) {
+            return Vec::new();
+        }
         delegation::factors_of(whole, person, meant, self.links, self.snapshot)
     }
 
@@ -188,6 +192,9 @@ pub fn may_ask(
     target: Option<&Entity>,
     snapshot: &Snapshot,
 ) -> std::result::Result<(), Refusal> {
+    if let Some(gate) = action.gate() {
+        return Err(gate::not_asked_for(action, gate));
+    }
     let Requesters::Only { owners, named } = &action.requesters else {
         return authority.authorize(person, way, Verb::Request, Object::Catalog).map(drop);
     };
@@ -239,7 +246,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
         quorum: action.rule.quorum(),
         risk: action.risk,
         requester: &requester,
-        asked_by: &ask.person.speaker,
+        asked_by: Some(&ask.person.speaker),
         break_glass: ask.break_glass.as_deref(),
         is_long: say::is_long(&given),
         within_s: action.rule.within_s as f64,
@@ -270,7 +277,7 @@ pub async fn ask(desk: &Desk<'_>, ask: Ask<'_>) -> Result<Asked> {
     for (name, sealed) in &secrets {
         store::keep_secret(&mut tx, request.id, name, sealed).await.context(what)?;
     }
-    request.places = places(desk, action, &meant, ask.address);
+    request.places = places(desk, action, &meant, Some(ask.address));
     store::set_places(&mut tx, request.id, &request.places).await.context(what)?;
     let body = json!({ "by": account_of(ask.person, ask.way), "inputs": request.inputs });
     note(&mut tx, "request.asked", &request, requester.as_str(), body).await.context(what)?;
@@ -386,7 +393,7 @@ fn not_pinned(action: &Action, step: &str, error: &NotSent) -> Refusal {
 }
 
 /// The request is approved, and what it asks for is to be done.
-async fn approve(
+pub(super) async fn approve(
     db: &mut PgConnection,
     action: &Action,
     request: &Request,
@@ -469,6 +476,9 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
     let object = Object::Entity { owners: &owners };
     desk.authority.authorize(person, ballot.way, Verb::Approve, object)?;
     reached("vote-authorized");
+    if gate::is_theirs(request, &by, desk.snapshot) {
+        return Err(super::own(request).into());
+    }
     let state = whole.vote(&by, ballot.verdict, &factors, now)?;
     let mut proof = Proof::Click;
     if ballot.verdict == Verdict::Approve {
@@ -846,7 +856,12 @@ fn sealed(key: &Key, given: Vec<Given>) -> (Map<String, Value>, Vec<Sealed>) {
 }
 
 /// Where the card is shown: as the action says; otherwise to who decides, and where it was asked.
-fn places(desk: &Desk<'_>, action: &Action, meant: &Meant, asked_at: &Address) -> Vec<Place> {
+pub(super) fn places(
+    desk: &Desk<'_>,
+    action: &Action,
+    meant: &Meant,
+    asked_at: Option<&Address>,
+) -> Vec<Place> {
     let mut places = fixed_places(&action.channel, desk.connected);
     if places.is_empty() {
         let told = meant.all().into_iter();
@@ -857,6 +872,7 @@ fn places(desk: &Desk<'_>, action: &Action, meant: &Meant, asked_at: &Address) -
             }
         }
     }
+    let Some(asked_at) = asked_at else { return places };
     let is_there = places.iter().any(|it| it.is_at(asked_at));
     if !is_there && desk.connected.contains(&asked_at.platform) && !asked_at.channel_id.is_empty() {
         places.push(Place {
@@ -900,7 +916,7 @@ pub(super) fn must_be_meant(
     }
 }
 
-fn frozen(action: &Action, why: &str, until: DateTime<Utc>) -> Refusal {
+pub(super) fn frozen(action: &Action, why: &str, until: DateTime<Utc>) -> Refusal {
     Refusal::NotAllowed {
         rule: format!(
             "`{}` is frozen until {}: {}.",
@@ -916,7 +932,7 @@ fn frozen(action: &Action, why: &str, until: DateTime<Utc>) -> Refusal {
     }
 }
 
-fn nobody_could(action: &Action, meant: &Meant) -> Refusal {
+pub(super) fn nobody_could(action: &Action, meant: &Meant) -> Refusal {
     let missing = action.rule.factors.iter().zip(&meant.0).find(|(_, who)| who.is_empty());
     let why = match missing {
         Some((factor, _)) => format!("it takes {}, and there is nobody", say::kind_of(factor)),
@@ -930,7 +946,7 @@ fn nobody_could(action: &Action, meant: &Meant) -> Refusal {
     }
 }
 
-fn too_many() -> Refusal {
+pub(super) fn too_many() -> Refusal {
     Refusal::NotAllowed {
         rule: format!("{WAITING_MAX} requests of yours wait for a decision."),
         next: "Take some back, or ask those whom they name.".into(),
@@ -938,7 +954,7 @@ fn too_many() -> Refusal {
     }
 }
 
-fn cooling(action: &Action, left_s: f64) -> Refusal {
+pub(super) fn cooling(action: &Action, left_s: f64) -> Refusal {
     let minutes = (left_s / 60.0).ceil();
     Refusal::NotAllowed {
         rule: format!("`{}` was done to this a moment ago.", action.name),

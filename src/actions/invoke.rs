@@ -23,6 +23,9 @@
 //!   operation: rollback                         # or sync
 //!   revision: "{{inputs.revision}}"
 //!   prune: true
+//! invoke:
+//!   github_environment: production              # or `prod-*`: GitHub asks before a run goes on into it
+//!   within: [acme/*]                            # the repositories that are meant
 //! ```
 //!
 //! Where something is started may depend on the target and on inputs that are one of a list, and on nothing that whoever
@@ -31,12 +34,13 @@
 use crate::catalog::Severity;
 use crate::catalog::formats::fields::{self, Fields};
 use crate::catalog::formats::yaml::{Content, Entry, Node, Position};
+use crate::integrations::github::protection;
 use crate::integrations::invocation::Receiver;
 use crate::integrations::invocation::template::{self, Form, Place, Text};
 use crate::integrations::webhook::Webhook;
 use crate::integrations::{argocd, github, gitlab, is_git_ref};
 
-const RECEIVERS: [&str; 4] = ["webhook", "github", "gitlab", "argocd"];
+const RECEIVERS: [&str; 5] = ["webhook", "github", "gitlab", "argocd", "github_environment"];
 
 /// What places may name.
 #[derive(Debug, Clone, Copy)]
@@ -72,24 +76,25 @@ enum Use {
 /// The receiver under `invoke`; `None`, and problems, when it is not one.
 pub fn read(keys: &mut Fields, known: &Known) -> Option<Receiver> {
     let Some(node) = keys.take("invoke") else {
-        let hint = "Add `invoke:`, with one of `webhook`, `github`, `gitlab`, `argocd`.";
+        let hint = "Add `invoke:`, with one of `webhook`, `github`, `gitlab`, `argocd`, `github_environment`.";
         keys.problem(keys.at, "required-field", "`invoke` is missing.", hint);
         return None;
     };
     let mut keys = Fields::of(node, "invoke", keys.file, keys.problems)?;
     let before = keys.problems.len();
-    let [webhook, github, gitlab, argocd] = RECEIVERS.map(|receiver| keys.text(receiver));
-    let receiver = match (webhook, github, gitlab, argocd) {
-        (Some(url), None, None, None) => {
+    let [webhook, github, gitlab, argocd, environment] =
+        RECEIVERS.map(|receiver| keys.text(receiver));
+    let receiver = match (webhook, github, gitlab, argocd, environment) {
+        (Some(url), None, None, None, None) => {
             self::webhook(url, &mut keys, known).map(Receiver::Webhook)
         }
-        (None, Some(at), None, None) => workflow(at, &mut keys, known).map(Receiver::GitHub),
-        (None, None, Some(at), None) => pipeline(at, &mut keys, known).map(Receiver::GitLab),
-        (None, None, None, Some(at)) => operation(at, &mut keys, known).map(Receiver::ArgoCd),
+        (None, Some(at), None, None, None) => workflow(at, &mut keys, known).map(Receiver::GitHub),
+        (None, None, Some(at), None, None) => pipeline(at, &mut keys, known).map(Receiver::GitLab),
+        (None, None, None, Some(at), None) => operation(at, &mut keys, known).map(Receiver::ArgoCd),
+        (None, None, None, None, Some(at)) => gate(at, &mut keys, known).map(Receiver::Gate),
         _ => {
             if keys.problems.len() == before {
-                let message =
-                    "`invoke` has exactly one of `webhook`, `github`, `gitlab`, `argocd`.";
+                let message = "`invoke` has exactly one of `webhook`, `github`, `gitlab`, `argocd`, `github_environment`.";
                 let hint =
                     "Write `webhook: https://…`, for example; a second thing is a step of its own.";
                 keys.problem(keys.at, "invoke", message, hint);
@@ -238,6 +243,28 @@ fn operation(
         revision,
         prune,
     })
+}
+
+fn gate(
+    (environment, at): (String, Position),
+    keys: &mut Fields,
+    known: &Known,
+) -> Option<protection::Gate> {
+    let within = within(keys).unwrap_or_default();
+    if !known.target || !known.inputs.is_empty() {
+        let message = "What GitHub asks for is of a target, and has no inputs.";
+        let hint = "Add `target:`, and leave `inputs` out: GitHub fills nothing in.";
+        keys.problem(at, "github_environment", message, hint);
+        return None;
+    }
+    match glob::Pattern::new(&environment) {
+        Ok(environment) => Some(protection::Gate { environment, within }),
+        Err(error) => {
+            let message = format!("`{environment}` is not a pattern: {}.", error.msg);
+            keys.problem(at, "name", message, "Write `production`, or `prod-*`.");
+            None
+        }
+    }
 }
 
 fn reference(keys: &mut Fields, known: &Known) -> Option<Text> {

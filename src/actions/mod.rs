@@ -22,6 +22,7 @@ pub mod escalation;
 pub mod file;
 pub mod flow;
 pub mod freeze;
+pub mod gate;
 pub mod input;
 pub mod intent;
 pub mod invoke;
@@ -42,6 +43,7 @@ use crate::announcements::Place;
 use crate::catalog::{Entity, EntityRef, Snapshot};
 use crate::conversation::{Platform, Speaker};
 use crate::error::Refusal;
+use crate::integrations::github::protection::Gate;
 use crate::integrations::invocation::Receiver;
 use delegation::Delegation;
 use freeze::Freeze;
@@ -90,6 +92,16 @@ pub struct Action {
     pub messages: Messages,
     /// At least one.
     pub steps: Vec<Step>,
+}
+
+impl Action {
+    /// The environments of which GitHub asks; nobody else asks for it then.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.steps.iter().find_map(|it| match &it.receiver {
+            Receiver::Gate(gate) => Some(gate),
+            _ => None,
+        })
+    }
 }
 
 /// What an action is done to: something of one of `kinds`, of one of `types` and so on; all where a list is empty.
@@ -323,8 +335,8 @@ pub struct Request {
     pub rule: Rule,
     pub risk: Risk,
     pub requester: EntityRef,
-    /// Who asked, by their account.
-    pub asked_by: Speaker,
+    /// Who asked, by their account; `None`: GitHub did, for [`gate`].
+    pub asked_by: Option<Speaker>,
     /// Where its card is shown.
     pub places: Vec<Place>,
     /// Why it was done without approval.
@@ -625,7 +637,7 @@ mod tests {
             rule: Rule { factors: factors.into(), within_s: 60 },
             risk: Risk::Low,
             requester: user(ASKER),
-            asked_by: speaker(),
+            asked_by: Some(speaker()),
             places: Vec::new(),
             break_glass: None,
             is_long: false,

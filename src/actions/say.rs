@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::delegation::Delegation;
+use super::gate;
 use super::input::{Given, MASKED};
 use super::intent::{canonical, shown};
 use super::rule::{Factor, Meant, Who};
@@ -122,11 +123,12 @@ fn head(whole: &Whole, scene: &Scene<'_>) -> String {
         .as_ref()
         .map(|target| format!(" of {}", plain(&label(target, scene.snapshot))));
     format!(
-        "### Request {}: {}{}\n\n{sign} {standing}\n\nAsked by **{}** at {}{}. Risk: {}. Intent `{}`.",
+        "### Request {}: {}{}\n\n{sign} {standing}\n\nAsked by **{}**{} at {}{}. Risk: {}. Intent `{}`.",
         request.id,
         plain(title),
         of.unwrap_or_default(),
         plain(&label(&request.requester, scene.snapshot)),
+        gate::stranger(request),
         clock(request.requested_at),
         match request.state {
             State::Pending => format!(", until {}", clock(request.expires_at)),

@@ -31,7 +31,8 @@ pub struct New<'a> {
     pub quorum: usize,
     pub risk: Risk,
     pub requester: &'a EntityRef,
-    pub asked_by: &'a Speaker,
+    /// `None`: no account of a chat.
+    pub asked_by: Option<&'a Speaker>,
     pub break_glass: Option<&'a str>,
     pub is_long: bool,
     pub within_s: f64,
@@ -126,9 +127,9 @@ pub async fn insert(db: &mut PgConnection, new: &New<'_>) -> sqlx::Result<Reques
         .bind(i32::try_from(new.quorum).unwrap_or(i32::MAX))
         .bind(new.risk.word())
         .bind(new.requester.as_str())
-        .bind(new.asked_by.platform.word())
-        .bind(&new.asked_by.tenant)
-        .bind(&new.asked_by.user_id)
+        .bind(new.asked_by.map(|it| it.platform.word()))
+        .bind(new.asked_by.map(|it| &it.tenant))
+        .bind(new.asked_by.map(|it| &it.user_id))
         .bind(new.break_glass)
         .bind(new.is_long)
         .bind(new.within_s)
@@ -511,7 +512,7 @@ fn read(row: &PgRow) -> sqlx::Result<Request> {
         rule: json(row, "rule")?,
         risk: word(row, "risk", Risk::from_word)?,
         requester: needed(row, "requester")?,
-        asked_by: speaker(row)?,
+        asked_by: asked_by(row)?,
         places: json(row, "places")?,
         break_glass: row.try_get("break_glass")?,
         is_long: row.try_get("is_long")?,
@@ -554,6 +555,11 @@ pub(super) fn factors(row: &PgRow) -> sqlx::Result<Vec<usize>> {
 /// Factors as the database writes them.
 pub(super) fn places_of(factors: &[usize]) -> Vec<i32> {
     factors.iter().filter_map(|it| i32::try_from(*it).ok()).collect()
+}
+
+fn asked_by(row: &PgRow) -> sqlx::Result<Option<Speaker>> {
+    let platform: Option<String> = row.try_get("platform")?;
+    platform.map(|_| speaker(row)).transpose()
 }
 
 pub(super) fn speaker(row: &PgRow) -> sqlx::Result<Speaker> {

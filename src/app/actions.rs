@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::{App, now};
 use crate::actions::dispatch::flow::{self, Office};
 use crate::actions::flow::tick;
+use crate::actions::gate;
 use crate::fail_point::reached;
 
 /// How often it is looked for what is to be done: whoever approves waits for it.
@@ -29,6 +30,7 @@ impl App {
                 }
                 if looks.is_multiple_of(TICK_EVERY) {
                     self.end_what_is_overdue(&db).await;
+                    self.answer_for_deployments(&db, &tasks);
                 }
             }
             looks = looks.wrapping_add(1);
@@ -67,6 +69,20 @@ impl App {
             let error = format!("{error:#}");
             tracing::warn!(error, "could not end requests whose time is over");
         }
+    }
+
+    /// Tells GitHub of deployments that do not go on, in a task of `tasks`.
+    fn answer_for_deployments(&self, db: &PgPool, tasks: &TaskTracker) {
+        let office = self.office(db);
+        if office.integrations.github.is_none() {
+            return;
+        }
+        tasks.spawn(async move {
+            if let Err(error) = gate::flow::tick(&office).await {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "could not tell GitHub of deployments");
+            }
+        });
     }
 
     /// All that doing something takes, as it is now.

@@ -37,6 +37,8 @@ pub enum Receiver {
     GitHub(github::Workflow),
     GitLab(gitlab::Pipeline),
     ArgoCd(argocd::Operation),
+    /// A deployment that waits at GitHub goes on.
+    Gate(github::protection::Gate),
 }
 
 /// What may be done when nobody knows whether an order arrived.
@@ -171,7 +173,7 @@ impl Receiver {
     pub fn class(&self) -> Class {
         match self {
             Receiver::Webhook(webhook) if webhook.blind => Class::Blind,
-            Receiver::Webhook(_) | Receiver::ArgoCd(_) => Class::Idempotent,
+            Receiver::Webhook(_) | Receiver::ArgoCd(_) | Receiver::Gate(_) => Class::Idempotent,
             Receiver::GitHub(github::Workflow { redeem: true, .. })
             | Receiver::GitLab(gitlab::Pipeline { redeem: true, .. }) => Class::Redeem,
             Receiver::GitHub(_) | Receiver::GitLab(_) => Class::Searchable,
@@ -182,7 +184,7 @@ impl Receiver {
     pub fn word(&self) -> &'static str {
         match self {
             Receiver::Webhook(_) => "webhook",
-            Receiver::GitHub(_) => "GitHub",
+            Receiver::GitHub(_) | Receiver::Gate(_) => "GitHub",
             Receiver::GitLab(_) => "GitLab",
             Receiver::ArgoCd(_) => "Argo CD",
         }
@@ -207,7 +209,7 @@ impl Receiver {
         match self {
             Receiver::GitHub(_) => github::LISTING_LAG,
             Receiver::GitLab(_) => gitlab::LISTING_LAG,
-            Receiver::Webhook(_) | Receiver::ArgoCd(_) => Duration::ZERO,
+            Receiver::Webhook(_) | Receiver::ArgoCd(_) | Receiver::Gate(_) => Duration::ZERO,
         }
     }
 
@@ -221,6 +223,7 @@ impl Receiver {
             Receiver::GitHub(workflow) => workflow.place(order),
             Receiver::GitLab(pipeline) => pipeline.place(order),
             Receiver::ArgoCd(operation) => operation.place(order),
+            Receiver::Gate(_) => github::protection::place(order),
         }
     }
 
@@ -239,7 +242,17 @@ impl Receiver {
                 message: format!("idp.yaml has no secret `{}`.", webhook.secret),
                 hint: "Add it to its `secrets:`, as `{env: NAME}` or `{file: /path}`.".into(),
             }),
-            Receiver::GitHub(_) if integrations.github.is_none() => Some(not_set("github")),
+            Receiver::GitHub(_) | Receiver::Gate(_) if integrations.github.is_none() => {
+                Some(not_set("github"))
+            }
+            Receiver::Gate(_)
+                if integrations.github.as_ref().is_some_and(|it| it.webhook_secret.is_none()) =>
+            {
+                Some(Lacking {
+                    message: "idp.yaml does not say how GitHub signs what it asks.".into(),
+                    hint: "Add `webhook_secret: {env: …}` to its `integrations: github:`.".into(),
+                })
+            }
             Receiver::GitLab(_) if integrations.gitlab.is_none() => Some(not_set("gitlab")),
             Receiver::ArgoCd(_) if integrations.argocd.is_none() => Some(not_set("argocd")),
             _ => None,
@@ -253,6 +266,7 @@ impl Receiver {
             Receiver::GitHub(workflow) => workflow.texts(),
             Receiver::GitLab(pipeline) => pipeline.texts(),
             Receiver::ArgoCd(operation) => operation.texts(),
+            Receiver::Gate(_) => Vec::new(),
         }
     }
 }
@@ -284,6 +298,7 @@ pub async fn pin(
         Receiver::GitHub(workflow) => github::pin(workflow, means, order).await?,
         Receiver::GitLab(pipeline) => gitlab::pin(pipeline, means, order).await?,
         Receiver::ArgoCd(operation) => argocd::pin(operation, means, order).await?,
+        Receiver::Gate(_) => return Err(NotSent::refused("Only GitHub asks for this.")),
     };
     pinned.extend(more);
     Ok(pinned)
@@ -299,6 +314,7 @@ pub async fn send(receiver: &Receiver, means: &Means<'_>, order: &Order) -> Resu
         Receiver::GitHub(workflow) => github::send(workflow, means, order).await,
         Receiver::GitLab(pipeline) => gitlab::send(pipeline, means, order).await,
         Receiver::ArgoCd(operation) => argocd::send(operation, means, order).await,
+        Receiver::Gate(_) => github::protection::send(means, order).await,
     }
 }
 
@@ -312,7 +328,8 @@ pub async fn find(
     order: &Order,
 ) -> Result<Option<Sent>, NotSent> {
     match receiver {
-        Receiver::Webhook(_) => Ok(None),
+        // What sends it looks first.
+        Receiver::Webhook(_) | Receiver::Gate(_) => Ok(None),
         Receiver::GitHub(workflow) => github::find(workflow, means, order).await,
         Receiver::GitLab(pipeline) => gitlab::find(pipeline, means, order).await,
         Receiver::ArgoCd(operation) => argocd::find(operation, means, order).await,
@@ -333,6 +350,8 @@ pub async fn status(
         Receiver::GitHub(_) => github::status(means, reference).await,
         Receiver::GitLab(_) => gitlab::status(means, reference).await,
         Receiver::ArgoCd(_) => argocd::status(means, reference).await,
+        // It is over once GitHub has been told.
+        Receiver::Gate(_) => Ok(Status::Gone),
     }
 }
 

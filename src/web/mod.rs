@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod discord;
+pub mod github;
 pub mod health;
 pub mod playground;
 pub mod server;
@@ -42,6 +43,7 @@ pub fn router(web: Web) -> Router {
         .route("/slack/events", post(slack::event))
         .route("/slack/interactions", post(slack::interaction))
         .route("/discord/interactions", post(discord::interaction))
+        .route("/github/webhooks", post(github::event))
         .route("/api/v1/facts", post(api::facts::report))
         .route("/api/v1/callbacks/{token}", post(api::actions::call_back))
         .route("/api/v1/redeem", post(api::actions::redeem))

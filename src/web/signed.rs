@@ -86,7 +86,7 @@ pub(super) fn json(body: Bytes) -> Response {
 }
 
 /// The value of a header that is there exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a [u8], Rejection> {
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a [u8], Rejection> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value.as_bytes()),

@@ -172,7 +172,7 @@ fn request(rule: Rule, requester: usize) -> Whole {
         rule,
         risk: Risk::Low,
         requester: user(requester),
-        asked_by: account(requester),
+        asked_by: Some(account(requester)),
         places: Vec::new(),
         break_glass: None,
         is_long: false,

@@ -626,7 +626,8 @@ pub fn fits(asked: &Asked) -> Result<(), String> {
         _ => "github.json",
     };
     // These are documented, and not in the part of the description that is here.
-    if path.ends_with("/installation") || path.ends_with("/deployment_protection_rule") {
+    let others = ["/installation", "/deployment_protection_rule", "/pending_deployments"];
+    if others.iter().any(|it| path.ends_with(it)) {
         return Ok(());
     }
     let Some(description) = description(file) else { return Ok(()) };

@@ -1091,7 +1091,10 @@ async fn a_deployment_that_waits_is_answered_with_its_run() {
         // Ours goes to GitHub as the settings name it, not to where the message says.
         "deployment_callback_url":
             "https://elsewhere.example/repos/acme/payments/actions/runs/17/deployment_protection_rule",
-        "deployment": {"sha": HEAD, "ref": "main", "creator": {"login": "ada"}},
+        "deployment": {
+            "id": 5, "sha": HEAD, "ref": "main", "creator": {"login": "ada"},
+            "created_at": "2026-03-02T09:00:00Z",
+        },
         "repository": {"full_name": "acme/payments"},
     });
     let mut waiting = protection::read(asked.to_string().as_bytes()).unwrap();

@@ -53,6 +53,7 @@ mod facts;
 mod facts_api;
 mod facts_command_line;
 mod forged;
+mod gates;
 mod git_source;
 mod graph;
 mod home;

@@ -8,7 +8,7 @@ use crate::access::{Object, Person, Verb};
 use crate::actions::flow::{
     Desk, Voted, account_of, card_key, is_fresh, must_be_meant, note, same_action, void, who,
 };
-use crate::actions::{Action, handle, say, store as requests, unknown};
+use crate::actions::{Action, gate, handle, own, say, store as requests, unknown};
 use crate::announcements::{self, Place};
 use crate::catalog::EntityRef;
 use crate::conversation::Way;
@@ -60,6 +60,9 @@ pub async fn delegate(desk: &Desk<'_>, handing: Handing<'_>) -> Result<Voted> {
         Verb::Approve,
         Object::Entity { owners: &owners },
     )?;
+    if [&by, to].into_iter().any(|it| gate::is_theirs(&whole.request, it, desk.snapshot)) {
+        return Err(own(&whole.request).into());
+    }
     let rule = &whole.request.rule;
     let factors = rule.factors_of(person, &meant);
     let of_to = rule.factors_of(&any_account_of(to, desk.links, desk.snapshot), &meant);

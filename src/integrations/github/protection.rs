@@ -2,35 +2,74 @@
 //!
 //! Source: <https://docs.github.com/actions/how-tos/deploy/configure-and-manage-deployments/create-custom-protection-rules>
 
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 use super::token::{self, Rights};
 use super::{is_commit, is_repository};
-use crate::integrations::invocation::{Means, NotSent};
-use crate::integrations::vendor::segment;
+use crate::integrations::invocation::{Means, NotSent, Order, Outcome, Sent};
+use crate::integrations::vendor::{segment, without_effect};
 
 /// The event in `X-GitHub-Event`.
 pub const EVENT: &str = "deployment_protection_rule";
 
 const NAME_CHARACTERS_MAX: usize = 255;
 const COMMENT_CHARACTERS_MAX: usize = 400;
+/// So many digits of an intent people read.
+const INTENT_DIGITS: usize = 8;
 
-/// A deployment that waits.
+/// The environments that an action is asked for by, as its `invoke:` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    pub environment: glob::Pattern,
+    /// The repositories that are meant; empty: any.
+    pub within: Vec<glob::Pattern>,
+}
+
+impl Gate {
+    pub fn takes(&self, waiting: &Waiting) -> bool {
+        let is_meant = |it: &glob::Pattern| it.matches(&waiting.repository);
+        self.environment.matches(&waiting.environment)
+            && (self.within.is_empty() || self.within.iter().any(is_meant))
+    }
+}
+
+/// A deployment that waits. All of it is part of what is approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// `acme/payments`
     pub repository: String,
     pub environment: String,
     pub commit: String,
     /// The branch or tag, as GitHub tells it.
+    #[serde(rename = "ref")]
     pub reference: String,
     pub run: u64,
+    /// The number of the deployment: a run that is started again has another.
+    pub deployment: u64,
+    /// When GitHub made it, by its clock.
+    pub since: DateTime<Utc>,
     /// The login of whoever's push or click it comes from.
-    pub requester: String,
+    pub sender: String,
+    /// The login of who made the deployment, where it is another.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub creator: Option<String>,
+}
+
+impl Waiting {
+    /// Whose doing it is, by their logins.
+    pub fn logins(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.sender), self.creator.as_ref()].into_iter().flatten().map(String::as_str)
+    }
+
+    /// What was fixed of it when it was asked for.
+    pub fn fixed(pinned: &Map<String, Value>) -> Option<Waiting> {
+        serde_json::from_value(Value::Object(pinned.clone())).ok()
+    }
 }
 
 /// Whether GitHub signed `body` with `secret`. `signature` is the value of `X-Hub-Signature-256`.
@@ -62,9 +101,11 @@ pub fn read(body: &[u8]) -> Option<Waiting> {
     }
     #[derive(Deserialize)]
     struct Deployment {
+        id: u64,
         sha: String,
         #[serde(rename = "ref")]
         reference: String,
+        created_at: DateTime<Utc>,
         creator: Option<Account>,
     }
     #[derive(Deserialize)]
@@ -78,9 +119,12 @@ pub fn read(body: &[u8]) -> Option<Waiting> {
     let event: Event = serde_json::from_slice(body).ok()?;
     let Event { deployment, repository: Repository { full_name: repository }, .. } = event;
     let run = run_of(&event.deployment_callback_url, &repository)?;
-    let requester = deployment.creator.or(event.sender)?.login;
-    let are_names = [&event.environment, &deployment.reference, &requester]
-        .iter()
+    let creator = deployment.creator.map(|it| it.login);
+    let sender = event.sender.map(|it| it.login).or_else(|| creator.clone())?;
+    let creator = creator.filter(|it| *it != sender);
+    let are_names = [&event.environment, &deployment.reference, &sender]
+        .into_iter()
+        .chain(&creator)
         .all(|it| !it.is_empty() && it.chars().count() <= NAME_CHARACTERS_MAX);
     let is_whole = event.action == "requested"
         && is_repository(&repository)
@@ -92,7 +136,10 @@ pub fn read(body: &[u8]) -> Option<Waiting> {
         commit: deployment.sha,
         reference: deployment.reference,
         run,
-        requester,
+        deployment: deployment.id,
+        since: deployment.created_at,
+        sender,
+        creator,
     })
 }
 
@@ -139,10 +186,110 @@ pub async fn review(
     }
 }
 
+/// What became of a deployment that idp was to answer for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// GitHub has the answer.
+    Told,
+    /// It does not wait for it any more: it has gone on.
+    WentOn,
+    /// There is nothing left to answer; a sentence why.
+    Over(String),
+}
+
+/// Answers for a deployment, where it waits still. It is looked at first: said twice, it is one answer, and a run that was
+/// started again meanwhile gets none that was meant for its predecessor.
+///
+/// # Errors
+/// [`NotSent`]
+pub async fn answer(
+    means: &Means<'_>,
+    waiting: &Waiting,
+    may_go_on: bool,
+    comment: &str,
+) -> Result<Answered, NotSent> {
+    if let Some(answered) = look(means, waiting).await? {
+        return Ok(answered);
+    }
+    review(means, waiting, may_go_on, comment).await.map(|()| Answered::Told)
+}
+
+/// What became of it already; `None`: it waits.
+async fn look(means: &Means<'_>, waiting: &Waiting) -> Result<Option<Answered>, NotSent> {
+    #[derive(Deserialize)]
+    struct Run {
+        status: Option<String>,
+        conclusion: Option<String>,
+        run_started_at: Option<DateTime<Utc>>,
+    }
+    #[derive(Deserialize)]
+    struct Pending {
+        environment: Environment,
+    }
+    #[derive(Deserialize)]
+    struct Environment {
+        name: Option<String>,
+    }
+    let Waiting { repository, environment, run, since, .. } = waiting;
+    if !is_repository(repository) {
+        return Err(NotSent::refused("The deployment is of no repository."));
+    }
+    let vendor = token::vendor(means, repository, Rights::Deployments).await?;
+    let path = format!("/repos/{repository}/actions/runs/{run}");
+    let over = |why: &str| Ok(Some(Answered::Over(why.to_string())));
+    let answer = vendor.get(&path).await?;
+    if matches!(answer.status, 404 | 410) {
+        return over("GitHub knows nothing of the run any more.");
+    }
+    let found: Run = vendor.parsed(&answer).map_err(without_effect)?;
+    if found.run_started_at.is_some_and(|it| it > *since) {
+        return over("The run was started again: GitHub asks anew.");
+    }
+    let pending: Vec<Pending> = vendor.read(&format!("{path}/pending_deployments")).await?;
+    let is_it = |it: &Pending| {
+        it.environment.name.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(environment))
+    };
+    if pending.iter().any(is_it) {
+        return Ok(None);
+    }
+    match (found.status.as_deref(), found.conclusion.as_deref()) {
+        (Some("completed"), Some("success")) => Ok(Some(Answered::WentOn)),
+        (Some("completed"), _) => over("The run has ended without it."),
+        _ => Ok(Some(Answered::WentOn)),
+    }
+}
+
+/// See [`super::super::invocation::send`].
+pub(in crate::integrations) async fn send(
+    means: &Means<'_>,
+    order: &Order,
+) -> Result<Sent, NotSent> {
+    let waiting = fixed(order)?;
+    let intent: String = order.intent.chars().take(INTENT_DIGITS).collect();
+    let comment = format!("Approved in request {} of idp, intent {intent}.", order.request);
+    let outcome = match answer(means, &waiting, true, &comment).await? {
+        Answered::Told | Answered::WentOn => {
+            let run = ("run".to_string(), waiting.run.into());
+            let outputs = Map::from_iter([run, ("commit".into(), waiting.commit.into())]);
+            Outcome::Succeeded { outputs }
+        }
+        Answered::Over(why) => Outcome::Failed { why },
+    };
+    Ok(Sent::Finished { outcome })
+}
+
+pub(in crate::integrations) fn place(order: &Order) -> Result<String, NotSent> {
+    let Waiting { repository, environment, run, .. } = fixed(order)?;
+    Ok(format!("{repository} run {run} into {environment}"))
+}
+
+fn fixed(order: &Order) -> Result<Waiting, NotSent> {
+    let waiting = Waiting::fixed(&order.pinned);
+    waiting.ok_or_else(|| NotSent::refused("GitHub has not asked for this."))
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn asked() -> Value {
@@ -152,6 +299,7 @@ mod tests {
                 "https://api.github.com/repos/acme/payments/actions/runs/17/deployment_protection_rule",
             "deployment": {
                 "id": 5, "sha": "0a".repeat(20), "ref": "main", "creator": {"login": "ada"},
+                "created_at": "2026-03-02T09:00:00Z",
             },
             "repository": {"id": 1, "full_name": "acme/payments"}, "sender": {"login": "ada"},
         })
@@ -161,11 +309,18 @@ mod tests {
     fn a_deployment_that_waits_is_read() {
         let waiting = read(asked().to_string().as_bytes()).unwrap();
         assert_eq!((&*waiting.repository, waiting.run), ("acme/payments", 17));
-        assert_eq!((&*waiting.environment, &*waiting.requester), ("production", "ada"));
+        assert_eq!((&*waiting.environment, &*waiting.sender), ("production", "ada"));
         let mut of_enterprise = asked();
         of_enterprise["deployment_callback_url"] =
             "https://ghe.acme.test/api/v3/repos/acme/payments/actions/runs/18/deployment_protection_rule".into();
         assert_eq!(read(of_enterprise.to_string().as_bytes()).unwrap().run, 18);
+        let mut of_two = asked();
+        of_two["deployment"]["creator"]["login"] = "ben".into();
+        let of_two = read(of_two.to_string().as_bytes()).unwrap();
+        assert_eq!(of_two.logins().collect::<Vec<_>>(), ["ada", "ben"]);
+        // What is fixed of it is all of it.
+        let pinned = serde_json::to_value(&of_two).unwrap();
+        assert_eq!(Waiting::fixed(pinned.as_object().unwrap()), Some(of_two));
     }
 
     #[test]
@@ -176,6 +331,8 @@ mod tests {
             ("/repository/full_name", json!("acme/other")),
             ("/repository/full_name", json!("../payments")),
             ("/deployment/sha", json!("main")),
+            ("/deployment/id", json!(-1)),
+            ("/deployment/created_at", json!("yesterday")),
             ("/deployment_callback_url", json!("https://evil.example/17")),
             (
                 "/deployment_callback_url",

@@ -44,7 +44,7 @@ impl Rights {
     fn permissions(self) -> serde_json::Value {
         match self {
             Rights::Runs => json!({ "actions": "write", "contents": "read" }),
-            Rights::Deployments => json!({ "deployments": "write" }),
+            Rights::Deployments => json!({ "actions": "read", "deployments": "write" }),
         }
     }
 }

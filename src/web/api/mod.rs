@@ -21,7 +21,7 @@ pub async fn openapi() -> Response {
 
 /// Why a request was not done, as the program that sent it is told.
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Rejection {
+pub(in crate::web) struct Rejection {
     #[serde(skip)]
     pub status: StatusCode,
     /// A stable word for programs.
