@@ -27,6 +27,7 @@ pub mod input;
 pub mod intent;
 pub mod invoke;
 pub mod message;
+pub mod port;
 pub mod retry;
 pub mod review;
 pub mod rule;

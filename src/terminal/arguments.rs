@@ -46,6 +46,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Score,
     },
+    /// Actions: those of another product
+    Action {
+        #[command(subcommand)]
+        command: Action,
+    },
     /// Who is who: accounts of chats, and the Users of the catalog
     Access {
         #[command(subcommand)]
@@ -273,6 +278,30 @@ pub enum Score {
         portal: Option<PathBuf>,
         /// The name of one of the portal's, or a file
         scorecard: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ActionFormat {
+    Port,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Make action files of those of another product, and tell what became of each key
+    Import {
+        #[arg(long, value_enum)]
+        from: ActionFormat,
+        /// Port's JSON
+        file: PathBuf,
+        /// Who approves where Port asks for approval: `group:platform`, `user:ada` [default: an owner of the target]
+        #[arg(long, value_name = "REF")]
+        approver: Vec<String>,
+        /// Where to write them, such as portal/actions; without it they are printed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
     },
 }
 

@@ -4,6 +4,7 @@
 //! standard error. Exit codes: 0 an answer, 1 a refusal or a failure, 2 a call that makes no sense.
 
 pub mod access;
+pub mod action_import;
 pub mod alias;
 pub mod arguments;
 pub mod ask;
@@ -70,6 +71,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Discord { command } => discord::run(&config, command).await,
         Command::Facts { command } => facts::run(&config, install, command).await,
         Command::Score { command } => score(&config, install, command).await,
+        Command::Action { command } => {
+            let arguments::Action::Import { from, file, approver, out, format } = command;
+            action_import::run(from, &file, &approver, out.as_deref(), format)
+        }
         Command::Access { command } => access::run(&config, install, command).await,
         Command::Audit { command } => audit::run(&config, install, command).await,
         Command::Key { command } => key::run(&config, install, command).await,

@@ -31,7 +31,9 @@ pub fn import(
     };
     if let Some(dir) = out {
         for it in &imported {
-            write(dir, it)?;
+            if let Some(text) = &it.text {
+                write(dir, &it.name, text)?;
+            }
         }
     }
     match (format, out) {
@@ -64,9 +66,8 @@ pub fn read(file: &Path) -> anyhow::Result<String> {
 }
 
 /// A file that is there stays: somebody may have changed it.
-fn write(dir: &Path, imported: &Imported) -> anyhow::Result<()> {
-    let Some(text) = &imported.text else { return Ok(()) };
-    let path: PathBuf = dir.join(format!("{}.yaml", imported.name));
+pub fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path: PathBuf = dir.join(format!("{name}.yaml"));
     std::fs::create_dir_all(dir)
         .and_then(|()| {
             let mut options = std::fs::OpenOptions::new();

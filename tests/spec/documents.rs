@@ -102,6 +102,18 @@ async fn the_digest_that_the_readme_adds_is_previewed() {
     assert!(!markdown.contains("API quality"), "the file names one scorecard: {markdown}");
 }
 
+#[test]
+fn the_action_that_the_readme_adds_is_good() {
+    let blocks = code_blocks(&readme(), "yaml");
+    let text = blocks.iter().find(|it| it.starts_with("# actions/")).unwrap();
+    let name = text.lines().next().unwrap().trim_start_matches("# ");
+    let portal = tempfile::tempdir().unwrap();
+    copy(Path::new("examples/acme"), portal.path());
+    fs::write(portal.path().join(name), text).unwrap();
+    let problems = portal::check(portal.path());
+    assert!(problems.iter().all(|it| it.file != name), "{problems:?}");
+}
+
 /// What the page of digests shows is read as a digest, and each word of a result is explained on it.
 #[test]
 fn the_page_of_digests_shows_a_good_one_and_every_result() {
@@ -129,6 +141,7 @@ fn every_call_of_idp_that_a_document_shows_can_be_made() {
     for page in [
         "README.md",
         "deploy/README.md",
+        "docs/action-imports.md",
         "docs/facts.md",
         "docs/on-call.md",
         "docs/scorecard-imports.md",
@@ -283,6 +296,9 @@ fn every_file_that_a_document_links_to_is_there() {
         "README.md",
         "SECURITY.md",
         "deploy/README.md",
+        "docs/action-imports.md",
+        "docs/actions-invocations.md",
+        "docs/actions.md",
         "docs/commands.md",
         "docs/digests.md",
         "docs/facts.md",

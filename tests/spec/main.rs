@@ -9,6 +9,7 @@
 mod access;
 mod access_matrix;
 mod acme;
+mod action_imports;
 mod actions;
 mod adoption;
 mod approval_rules;
