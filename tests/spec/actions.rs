@@ -458,6 +458,21 @@ async fn nothing_is_begun_while_it_is_stopped() {
     assert_eq!((doing.progress(id).await.as_str(), doing.ops.counts()), ("succeeded", (1, 1)));
 }
 
+/// What is written into a restored database before any process starts on it.
+#[tokio::test]
+async fn the_row_that_the_runbook_writes_lets_nothing_begin() {
+    let page = std::fs::read_to_string("deploy/runbook.md").unwrap();
+    let row = page.split("```sql").nth(1).and_then(|it| it.split("```").next()).unwrap();
+    let doing = Doing::acme().await;
+    let id = doing.approved("before the restore").await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(row.to_string())).execute(doing.db()).await.unwrap();
+    doing.works().await;
+    assert_eq!((doing.progress(id).await.as_str(), doing.ops.counts()), ("ready", (0, 0)));
+    doing.does(PLATFORM, "requests resume").await;
+    doing.works().await;
+    assert_eq!(doing.ops.counts(), (1, 1));
+}
+
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     let doing = Doing::acme().await;

@@ -86,6 +86,7 @@ mod portal;
 mod races;
 mod recent_answers;
 mod requests_chat;
+mod runbook;
 #[path = "../faults/scale.rs"]
 mod scale;
 mod schedules;
