@@ -13,11 +13,13 @@ mod action_imports;
 mod actions;
 mod adoption;
 mod approval_rules;
+mod approvers;
 mod architecture;
 mod asking;
 mod audit;
 #[path = "../../benches/figures/bombs.rs"]
 mod bombs;
+mod callbacks;
 mod cards;
 mod catalog_follow;
 mod catalog_history;
