@@ -54,7 +54,7 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     /// Who is on call for `target` now, on as many levels as were called.
-    fn on_call(&self, target: Option<&EntityRef>, levels: usize) -> Vec<EntityRef> {
+    pub(super) fn on_call(&self, target: Option<&EntityRef>, levels: usize) -> Vec<EntityRef> {
         let called = |it| on_call::called(self.rotas, self.snapshot, it, self.now, levels);
         target.map(called).unwrap_or_default()
     }

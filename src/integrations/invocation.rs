@@ -200,7 +200,7 @@ impl Receiver {
         match self {
             Receiver::GitHub(workflow) => workflow.reference_of(order, run),
             Receiver::GitLab(pipeline) => pipeline.reference_of(order, run),
-            Receiver::Webhook(_) | Receiver::ArgoCd(_) => None,
+            Receiver::Webhook(_) | Receiver::ArgoCd(_) | Receiver::Gate(_) => None,
         }
     }
 

@@ -55,8 +55,8 @@ pub async fn ask(desk: &Desk<'_>, waiting: &Waiting, delivery: &str) -> anyhow::
     let what = "could not write a deployment down";
     let reference = &target.reference;
     let requester = requester(waiting, desk.snapshot);
-    let who =
-        Meant::of(&action.rule, Some(reference), &desk.on_call(Some(reference)), desk.snapshot);
+    let on_call = desk.on_call(Some(reference), 1);
+    let who = Meant::of(&action.rule, Some(reference), &on_call, desk.snapshot);
     let (inputs, pinned) = (Map::new(), pinned(action, waiting).context(what)?);
     let intent = intent(&action.name, &action.revision, Some(reference.as_str()), &inputs, &pinned);
     let rule = serde_json::to_value(&action.rule).context("could not write a rule")?;
@@ -75,6 +75,7 @@ pub async fn ask(desk: &Desk<'_>, waiting: &Waiting, delivery: &str) -> anyhow::
         break_glass: None,
         is_long: false,
         within_s: action.rule.within_s as f64,
+        escalate_s: escalation::after(action).map(|it| it.as_secs_f64()),
     };
     let mut tx = desk.db.begin().await.context(what)?;
     requests::queue(&mut tx, "gate", &waiting.repository).await.context(what)?;
