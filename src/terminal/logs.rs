@@ -21,6 +21,9 @@ pub enum Logs {
     File,
 }
 
+/// What is logged of the templates, whatever `IDP_LOG` says: they log each value that they are given, codes and secrets too.
+const TELLS_ALL: [&str; 2] = ["handlebars=warn", "handlebars::render=warn"];
+
 /// Starts the log of this process: lines of JSON where no person looks.
 ///
 /// # Errors
@@ -41,8 +44,12 @@ pub fn start(logs: Logs, config: &Config) -> anyhow::Result<()> {
     };
     let by_default =
         if person || logs == Logs::Command { LogFormat::Text } else { LogFormat::Json };
+    let mut filter = EnvFilter::try_new(filter).context("`IDP_LOG` is not a filter")?;
+    for quiet in TELLS_ALL {
+        filter = filter.add_directive(quiet.parse().context("a directive is none")?);
+    }
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter).context("`IDP_LOG` is not a filter")?)
+        .with_env_filter(filter)
         .with_ansi(person && !crate::config::no_color())
         .with_writer(writer);
     match config.log.format.unwrap_or(by_default) {
