@@ -20,6 +20,7 @@ mod audit;
 #[path = "../../benches/figures/bombs.rs"]
 mod bombs;
 mod callbacks;
+mod canaries;
 mod cards;
 mod catalog_follow;
 mod catalog_history;
