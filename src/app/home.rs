@@ -80,7 +80,7 @@ impl App {
         let mine: Vec<Whole> = flow::undecided_of(&desk, &heard.person).await;
         let row = |whole: &Whole| {
             let id = whole.request.id;
-            let title = say::titled(whole, &desk.actions, &heard.snapshot);
+            let title = say::titled(whole, desk.actions, &heard.snapshot);
             let (sign, standing) = say::standing(whole);
             let show = button("Details", &format!("requests show {id}"));
             format!("{sign} **{id}** {title}: {standing} {show}")

@@ -15,7 +15,7 @@ use crate::actions::flow::{
 use crate::actions::intent::intent;
 use crate::actions::rule::Meant;
 use crate::actions::store::{self as requests, New};
-use crate::actions::{Action, State, Whole, freeze, say};
+use crate::actions::{Action, State, Whole, escalation, freeze, say};
 use crate::announcements;
 use crate::catalog::EntityRef;
 use crate::conversation::prose;
