@@ -12,11 +12,13 @@ mod acme;
 mod actions;
 mod adoption;
 mod approval_rules;
+mod approvers;
 mod architecture;
 mod asking;
 mod audit;
 #[path = "../../benches/figures/bombs.rs"]
 mod bombs;
+mod callbacks;
 mod cards;
 mod catalog_follow;
 mod catalog_history;

@@ -22,7 +22,7 @@ async fn slack(world: &World, who: &str, words: &str) -> String {
 }
 
 /// The secret that `said` shows.
-fn secret_in(said: &str) -> String {
+pub fn secret_in(said: &str) -> String {
     let is_of_secret = |it: char| it.is_ascii_uppercase() || ('2'..='7').contains(&it);
     let mut words = said.split(|it| !is_of_secret(it));
     words.find(|it| it.len() == 32).unwrap_or_else(|| panic!("no secret: {said}")).to_string()
@@ -30,7 +30,7 @@ fn secret_in(said: &str) -> String {
 
 /// What a phone shows for `secret`, `steps` of 30 seconds from what the database's clock says. Written for the test from
 /// the RFC.
-async fn code(db: &PgPool, secret: &str, steps: i64) -> String {
+pub async fn code(db: &PgPool, secret: &str, steps: i64) -> String {
     let now_s: i64 = sqlx::query_scalar("select floor(extract(epoch from now()))::bigint")
         .fetch_one(db)
         .await

@@ -18,7 +18,7 @@ use super::{
     looked, sent, turn,
 };
 use crate::access::{Authority, Links, Person};
-use crate::actions::flow::{Desk, SECRETS, account_of, card_key, note};
+use crate::actions::flow::{Desk, SECRETS, account_of, card_key, is_fresh, note};
 use crate::actions::rule::Meant;
 use crate::actions::store as requests;
 use crate::actions::{
@@ -171,12 +171,19 @@ async fn begun(
         wait(office, id, left, Some(&why)).await?;
         return Ok(false);
     }
-    if request.risk == Risk::High
-        && request.break_glass.is_none()
-        && let Some(why) = no_longer_approved(office, whole)
-    {
-        hold(office, request, &why).await?;
-        return Ok(false);
+    if request.risk == Risk::High && request.break_glass.is_none() {
+        let mut connection = office.db.acquire().await?;
+        let knows = is_fresh(&office.desk(), &mut connection).await;
+        drop(connection);
+        if !knows.context("could not look whether people changed")? {
+            let why = "who may decide changed a moment ago";
+            wait(office, id, TURN_AFTER, Some(why)).await?;
+            return Ok(false);
+        }
+        if let Some(why) = no_longer_approved(office, whole) {
+            hold(office, request, &why).await?;
+            return Ok(false);
+        }
     }
     let what = "could not begin what was approved";
     let mut tx = office.db.begin().await.context(what)?;
