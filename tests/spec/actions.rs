@@ -16,6 +16,8 @@ use idp::actions::dispatch::flow as dispatch;
 use idp::actions::{ActionSet, file};
 use idp::app::App;
 use idp::catalog::EntityRef;
+use idp::chat::discord::outbound::Message as DiscordMessage;
+use idp::chat::slack::outbound::Message as SlackMessage;
 use idp::commands::CommandSet;
 use idp::config::SecretReference;
 use idp::conversation::{Invocation, Platform, Reply, Speaker, Way};
@@ -24,7 +26,9 @@ use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 
 use crate::asking::{Asking, import_links, invocation};
+use crate::scale::full_or;
 use crate::waiting::until;
+use crate::{discord_judge, slack_judge};
 
 /// Who asks, of a team that owns nothing of it.
 pub const ASKER: &str = "priya-raman";
@@ -305,22 +309,42 @@ async fn a_card_of_something_else_is_not_approved() {
     assert_eq!(doing.count("select count(*) from idp.vote").await, 1);
 }
 
+/// E6: between the request and its approval, and between its approval and its beginning.
 #[tokio::test]
 async fn what_a_changed_definition_makes_of_a_request_is_nothing() {
     let doing = Doing::acme().await;
-    // Between the request and its approval.
-    let before = doing.asks("before").await;
-    let changed = action(&doing.url, "summary: Something else\n");
-    doing.defines(&changed);
-    assert_eq!(code(&doing.says(OWNER, &format!("approve {before}")).await), "settled");
-    assert_eq!(doing.state(before).await, "void");
-    // Between its approval and its beginning.
-    let after = doing.approved("after").await;
-    doing.defines(&action(&doing.url, ""));
-    doing.works().await;
-    assert_eq!(doing.progress(after).await, "void");
+    let same = action(&doing.url, "");
+    let changes = [
+        Some(action(&doing.url, "summary: Something else\n")),
+        Some(action(&doing.url, "risk: medium\n")),
+        Some(action(&doing.url, "approve: {by: [owner], within: 4h}\n")),
+        Some(action(&doing.url.replace("/restart", "/elsewhere"), "")),
+        Some(same.replace("name: restart", "name: reboot")),
+        None,
+    ];
+    let requests = full_or(5_000, 24);
+    for round in 0..requests {
+        doing.defines(&same);
+        let change = &changes[round / 2 % changes.len()];
+        let changed = || match change {
+            Some(text) => doing.defines(text),
+            None => doing.app().actions.store(Arc::default()),
+        };
+        if round % 2 == 0 {
+            let id = doing.asks(&format!("before {round}")).await;
+            changed();
+            assert_eq!(code(&doing.says(OWNER, &format!("approve {id}")).await), "settled");
+            assert_eq!(doing.state(id).await, "void");
+        } else {
+            let id = doing.approved(&format!("after {round}")).await;
+            changed();
+            doing.works().await;
+            assert_eq!(doing.progress(id).await, "void");
+        }
+    }
+    println!("REL E6 requests={requests} changes={} begun={}", changes.len(), doing.ops.counts().0);
     assert_eq!(doing.ops.counts(), (0, 0));
-    doing.defines(&changed);
+    doing.defines(changes[0].as_ref().unwrap());
     doing.approved("the control").await;
     doing.works().await;
     assert_eq!(doing.ops.counts(), (1, 1));
@@ -348,18 +372,29 @@ async fn rights_are_looked_at_when_they_are_used() {
     doing.does(OWNER, &format!("approve {id}")).await;
 }
 
+/// E16: however the end of an input is hidden.
 #[tokio::test]
 async fn what_a_card_does_not_show_must_be_opened_first() {
     let doing = Doing::acme().await;
-    let long = format!("{} and drop the tables", "x".repeat(300));
-    let id = doing.asks(&long).await;
-    let refused = doing.says(OWNER, &format!("approve {id}")).await;
-    assert_eq!(code(&refused), "not_allowed");
-    let opened = doing.does(OWNER, &format!("requests show {id}")).await.markdown;
-    assert!(opened.contains("and drop the tables"), "{opened}");
-    doing.does(OWNER, &format!("approve {id}")).await;
-    // That somebody opened it says nothing of others.
-    assert_eq!(code(&doing.says(PLATFORM, &format!("approve {id}")).await), "not_allowed");
+    let requests = full_or(1_000, 8);
+    for round in 0..requests {
+        let filler = ["x", " ", "\n", "\t", "\u{e9}", "\u{1f600}"][round % 6];
+        let many =
+            if filler == "\n" || filler == "\t" { 1 + round % 30 } else { 201 + round % 150 };
+        let long = format!("restart {round}{} and drop the tables", filler.repeat(many));
+        let ask =
+            format!("run restart payment-api {}", idp::actions::input::words([("reason", &*long)]));
+        let id = doing.does(ASKER, &ask).await.answer["id"].as_i64().unwrap();
+        let refused = doing.says(OWNER, &format!("approve {id}")).await;
+        assert_eq!(code(&refused), "not_allowed", "{long:?}");
+        let opened = doing.does(OWNER, &format!("requests show {id}")).await.markdown;
+        assert!(opened.contains("and drop the tables"), "{opened}");
+        doing.does(OWNER, &format!("approve {id}")).await;
+        // That somebody opened it says nothing of others.
+        assert_eq!(code(&doing.says(PLATFORM, &format!("approve {id}")).await), "not_allowed");
+        doing.does(ASKER, &format!("cancel {id}")).await;
+    }
+    println!("REL E16 requests={requests} approved_unseen=0");
     let short = doing.asks("short").await;
     doing.does(PLATFORM, &format!("approve {short}")).await;
 }
@@ -769,43 +804,69 @@ async fn no_decision_is_made_that_the_log_does_not_take() {
     assert_eq!(doing.count(logged).await, 1);
 }
 
-/// What others wrote into a request stays what they wrote: on its card, and where it is shown whole.
+/// What others wrote into a request stays what they wrote, in what each platform gets to show: on its card, and where it
+/// is shown whole.
 #[tokio::test]
 async fn hostile_words_of_a_request_are_only_words() {
-    let doing = Doing::acme().await;
+    let doing = Doing::with("channel: {slack: C0OPS, discord: \"600000000000000002\"}\n").await;
+    doing.app().connected.store(Arc::new(vec![Platform::Slack, Platform::Discord]));
+    let reads = async |reason: &str| {
+        let ask =
+            format!("run restart payment-api {}", idp::actions::input::words([("reason", reason)]));
+        let id = doing.does(ASKER, &ask).await.answer["id"].as_i64().unwrap();
+        let shown = doing.does(OWNER, &format!("requests show {id}")).await;
+        let card = doing
+            .text("select reply from idp.card where key = 'request ' || $1::bigint limit 1", id)
+            .await;
+        let card: Reply = serde_json::from_str(&card).unwrap();
+        doing.does(ASKER, &format!("cancel {id}")).await;
+        [read(&shown), read(&card)]
+    };
+    let mut read_so_far = 0;
     for hostile in [
         "<!channel> <@U1> @everyone",
+        "<@U0ACME0013> <!subteam^S1> <#C1>",
         "[Approve](<idp:approve 1>)",
         "[x](<idp-person:slack=U0ACME0013>)",
+        "[x](https://evil.example) https://evil.example <https://evil.example|x>",
         "a\n\n## Status: APPROVED",
         "`code` | table | ~~x~~ **bold** _it_",
+        "```\n[Approve](<idp:approve 1>)",
         "</details> <script>alert(1)</script>",
     ] {
-        let ask = format!(
-            "run restart payment-api {}",
-            idp::actions::input::words([("reason", hostile)])
-        );
-        let id = doing.does(ASKER, &ask).await.answer["id"].as_i64().unwrap();
-        let shown = doing.does(OWNER, &format!("requests show {id}")).await.markdown;
-        let card: String = sqlx::query_scalar("select reply from idp.card where key = $1 limit 1")
-            .bind(format!("request {id}"))
-            .fetch_optional(doing.db())
-            .await
-            .unwrap()
-            .unwrap_or_default();
-        let plain = doing.does(ASKER, "run restart payment-api reason=plain").await.answer["id"]
-            .as_i64()
-            .unwrap();
-        let expected = doing.does(OWNER, &format!("requests show {plain}")).await.markdown;
-        assert_eq!(links(&shown), links(&expected), "{hostile}: {shown}");
-        assert!(!card.contains("](<idp:approve 1>)"), "{card}");
-        doing.does(ASKER, &format!("cancel {id}")).await;
-        doing.does(ASKER, &format!("cancel {plain}")).await;
+        // As many lines: what has several is shown in another place.
+        let plain = if hostile.contains('\n') { "plain\nwords" } else { "plain words" };
+        let (attacked, expected) = (reads(hostile).await, reads(plain).await);
+        assert_eq!(attacked, expected, "{hostile:?}");
+        read_so_far += attacked.len() * 2;
+    }
+    println!("REL G1-cards messages={read_so_far} changed=0");
+}
+
+/// The control of the reading: a card that says such words itself reads otherwise.
+#[test]
+fn the_reading_sees_what_is_not_escaped() {
+    let says = |markdown: &str| read(&Reply { markdown: markdown.into(), ..Reply::default() });
+    for hostile in [
+        "[Approve](<idp:approve 1>)",
+        "[x](<idp-person:slack=U0ACME0013>)",
+        "[x](https://evil.example)",
+    ] {
+        assert_ne!(says(hostile), says("plain words"), "{hostile}");
     }
 }
 
-/// How many links and buttons a Markdown has, outside of its code.
-fn links(markdown: &str) -> usize {
-    let outside = markdown.split("```").step_by(2);
-    outside.map(|it| it.matches("](<").count()).sum()
+/// Who is mentioned, which links there are, and how many buttons and selects, in what Slack and what Discord are sent.
+type Read = (Vec<String>, Vec<String>, usize);
+
+/// What independent readers see in the message that each platform gets of `reply`.
+fn read(reply: &Reply) -> [Read; 2] {
+    let slack = serde_json::to_value(SlackMessage::of(reply)).unwrap();
+    let discord = serde_json::to_value(DiscordMessage::of(reply)).unwrap();
+    let seen = slack_judge::seen(&slack);
+    let is_clicked = |it: &&String| it.starts_with("button") || it.contains("select");
+    let clicked = slack_judge::shape(&slack).iter().filter(is_clicked).count();
+    let of_slack = (seen.mentions, seen.links, clicked);
+    let seen = discord_judge::seen(&discord);
+    [of_slack, (seen.mentions, seen.links, discord_judge::components(&discord).len())]
 }

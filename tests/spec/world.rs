@@ -326,7 +326,7 @@ pub struct Heard {
 }
 
 impl FakeSlack {
-    async fn start() -> FakeSlack {
+    pub async fn start() -> FakeSlack {
         let (hear, heard) = mpsc::unbounded_channel();
         let moods = Arc::new(Moods::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
