@@ -40,7 +40,7 @@ pub fn slash_command(text: &str, number: usize) -> Vec<u8> {
         ("trigger_id", &trigger),
     ])
     .unwrap();
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now_s = now_s();
     let mut signature = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     signature.update(format!("v0:{now_s}:{body}").as_bytes());
     let signature = hex::encode(signature.finalize().into_bytes());
@@ -51,6 +51,10 @@ pub fn slash_command(text: &str, number: usize) -> Vec<u8> {
          x-slack-request-timestamp: {now_s}\r\nx-slack-signature: v0={signature}\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// Asks `texts` in turn for `duration`, and adds the figures under `name`.

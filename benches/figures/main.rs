@@ -1,6 +1,6 @@
 //! The figures: throughput, waiting, memory, start. `cargo bench` prints them all.
 //!
-//! `cargo bench -- --entities 1000000 --seconds 10` asks for others; `--only snapshot` for one part.
+//! `cargo bench -- --entities 1000000 --seconds 10` asks for others; `--only snapshot` for one part, `cargo bench -- clicks` too.
 //!
 //! | part           | what is measured                                                       |
 //! |----------------|------------------------------------------------------------------------|
@@ -9,11 +9,13 @@
 //! | [`serve`]      | signed Slack commands over HTTP to `idp serve`, a process of its own   |
 //! | [`platforms`]  | the same process, connected to both platforms by WebSockets            |
 //! | [`scorecards`] | all entities by twenty rules, and one that changed, beside plain writes |
+//! | [`clicks`]     | clicks that decide, beside lookups, until they are acknowledged; plain inserts |
 //! | [`control`]    | the same client on a bare route; pgbench on the same server            |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a figure that cannot be had ends it")]
 
 mod bombs;
+mod clicks;
 mod control;
 mod figure;
 mod generated;
@@ -46,6 +48,9 @@ struct Arguments {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// The same: `cargo bench -- clicks`
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// Be the bare route of the control
     #[arg(long, hide = true)]
     bare_route: bool,
@@ -61,6 +66,7 @@ enum Part {
     Serve,
     Platforms,
     Scorecards,
+    Clicks,
     Control,
 }
 
@@ -71,7 +77,8 @@ async fn main() {
     if arguments.bare_route {
         return control::bare_route().await;
     }
-    let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let only: Vec<Part> = arguments.only.iter().chain(&arguments.parts).copied().collect();
+    let wants = |part| only.is_empty() || only.contains(&part);
     let duration = Duration::from_secs(arguments.seconds);
     let mut figures = Figures::default();
     figures.add("load-average-before", process::load_average(), "");
@@ -98,6 +105,12 @@ async fn main() {
             }
             imported.close().await;
         }
+    }
+    if wants(Part::Clicks) {
+        let generated = Generated::new(clicks::ENTITIES, arguments.seed);
+        let imported = import::measure(&generated, &mut figures).await;
+        clicks::measure(&imported, &mut figures).await;
+        imported.close().await;
     }
     figures.add("load-average-after", process::load_average(), "");
     figures.print();
