@@ -48,22 +48,30 @@ const UNLOCKED: &str = "
     create function idp.requests() returns setof idp.request_row language sql stable as
       'select * from idp.request_row';
     create view idp.request as select * from idp.requests();
-    alter view idp.request alter column nonce set default gen_random_uuid()::text;
-    alter view idp.request alter column state set default 'pending';
-    alter view idp.request alter column version set default 1;
-    alter view idp.request alter column requested_at set default clock_timestamp();
-    create function idp.write_request() returns trigger language plpgsql as $$ begin
-      if tg_op = 'INSERT' then
-        new.id := nextval(pg_get_serial_sequence('idp.request_row', 'id'));
-        insert into idp.request_row overriding system value select new.*;
-      else
-        update idp.request_row
-        set state = new.state, version = new.version, decided_at = new.decided_at, decided_by = new.decided_by,
-            note = new.note, places = new.places, reminded_at = new.reminded_at
-        where id = old.id;
-      end if;
-      return new;
-    end $$;
+    do $do$
+    declare it record; names text; news text;
+    begin
+      for it in
+        select attname, pg_get_expr(adbin, adrelid) as said
+        from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum
+        where adrelid = 'idp.request_row'::regclass
+      loop
+        execute format('alter view idp.request alter column %I set default %s', it.attname, it.said);
+      end loop;
+      select string_agg(quote_ident(attname), ', '), string_agg('new.' || quote_ident(attname), ', ') into names, news
+      from pg_attribute
+      where attrelid = 'idp.request_row'::regclass and attnum > 0 and not attisdropped and attname <> 'id';
+      execute format($write$
+        create function idp.write_request() returns trigger language plpgsql as $$ begin
+          if tg_op = 'INSERT' then
+            new.id := nextval(pg_get_serial_sequence('idp.request_row', 'id'));
+            insert into idp.request_row overriding system value select new.*;
+          else
+            update idp.request_row set (%s) = (%s) where id = old.id;
+          end if;
+          return new;
+        end $$ $write$, names, news);
+    end $do$;
     create trigger write_request instead of insert or update on idp.request
       for each row execute function idp.write_request();";
 
