@@ -105,7 +105,7 @@ impl Doing {
     }
 
     /// The requests that something was sent for, and how often.
-    fn sent(&self) -> BTreeMap<i64, usize> {
+    fn sent_for(&self) -> BTreeMap<i64, usize> {
         let mut sent = BTreeMap::new();
         for (_, body) in self.ops.0.sent.lock().unwrap().iter() {
             *sent.entry(body["request"].as_i64().unwrap()).or_default() += 1;
@@ -117,11 +117,6 @@ impl Doing {
         let ids: Vec<i64> =
             sqlx::query_scalar(AssertSqlSafe(sql.to_string())).fetch_all(self.db()).await.unwrap();
         ids.into_iter().collect()
-    }
-
-    /// Ends what nobody decided on in time.
-    async fn ticks(&self) {
-        idp::actions::flow::tick(&self.app().office(self.db()).desk()).await.unwrap();
     }
 }
 
@@ -247,7 +242,7 @@ async fn click(doing: &Arc<Doing>, heard: &Arc<Heard>, id: i64, clicks: Vec<(Spe
             for _ in 0..3 {
                 match is_dispatcher {
                     true => doing.works().await,
-                    false => doing.ticks().await,
+                    false => drop(doing.ticks().await),
                 }
             }
         }));
@@ -275,7 +270,7 @@ struct Wrongs {
 const NONE: Wrongs = Wrongs { double: 0, unapproved: 0, taken_back: 0, late: 0, by_nobody: 0 };
 
 async fn judge(doing: &Doing, heard: &Heard) -> Wrongs {
-    let sent = doing.sent();
+    let sent = doing.sent_for();
     let twice = "select request from idp.execution group by request having count(*) > 1";
     let mut double = doing.ids(twice).await;
     double.extend(sent.iter().filter(|(_, times)| **times > 1).map(|(id, _)| *id));

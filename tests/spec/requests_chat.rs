@@ -234,7 +234,8 @@ async fn on_call(approve: &str) -> Doing {
 }
 
 impl Doing {
-    async fn ticks(&self) -> usize {
+    /// Ends what nobody decided on in time, and calls whom it is time to call; how much there was.
+    pub async fn ticks(&self) -> usize {
         let office = self.app().office(self.db());
         idp::actions::flow::tick(&office.desk()).await.unwrap()
     }
