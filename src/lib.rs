@@ -9,8 +9,8 @@
 //! |------------------|-----------------------------------------------------------------|
 //! | [`conversation`] | what people say to the bot and what it says back                 |
 //! | [`error`]        | refusals, told to the person; faults, told to the log            |
-//! | [`config`]       | every setting of the process, its variable, its default          |
 //! | [`fail_point`]   | where tests end or freeze the process                           |
+//! | [`config`]       | every setting of the process, its variable, its default          |
 //! | [`vault`]        | the instance's key, and what is sealed and signed with it        |
 //! | [`postgres`]     | the private cluster, connections, migrations                     |
 //! | [`integrations`] | the one HTTP client; other companies' APIs                       |

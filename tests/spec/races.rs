@@ -43,7 +43,7 @@ const UNLOCKED: &str = "
     drop trigger execution_is_approved on idp.execution;
     alter table idp.vote drop constraint vote_pkey;
     alter table idp.step drop constraint step_request_fkey, drop constraint step_pkey;
-    alter table idp.execution drop constraint execution_pkey;
+    alter table idp.execution drop constraint execution_pkey cascade;
     alter table idp.request rename to request_row;
     create function idp.requests() returns setof idp.request_row language sql stable as
       'select * from idp.request_row';
