@@ -356,11 +356,13 @@ pub async fn status(
 }
 
 impl Order {
-    /// What may never be read in a message: the token, and the inputs that are secrets.
+    /// What may never be read in a message: the two tokens, and the inputs that are secrets.
     pub fn secrets(&self) -> Vec<SecretString> {
         let of_inputs = self.secret_inputs.iter().filter_map(|name| self.inputs.get(name));
         let texts = of_inputs.filter_map(template::written);
-        texts.map(SecretString::from).chain(self.redeem.clone()).collect()
+        let callback = self.callback.as_deref().and_then(|it| it.rsplit('/').next());
+        let tokens = self.redeem.clone().into_iter().chain(callback.map(SecretString::from));
+        texts.map(SecretString::from).chain(tokens).collect()
     }
 
     /// `name` of what was pinned, as text.

@@ -119,8 +119,9 @@ pub(super) async fn send(
         ("idempotency-key", &order.key),
         ("accept", "application/json"),
     ];
+    // A receiver may say again what it was sent.
     let mut secrets = order.secrets();
-    secrets.push(secret);
+    secrets.extend([secret, SecretString::from(signature.trim_start_matches("v1="))]);
     let whose = Whose {
         name: url.host_str().unwrap_or_default(),
         mend: "Whoever runs the receiver and whoever runs idp must have the same secret.",
