@@ -149,7 +149,8 @@ await form.waitFor({ state: "detached" });
 await says("discord", /Ledger/i);
 
 await write("discord", "/idp dependents");
-await (await says("discord", "Fill in")).getByRole("button", { name: "Fill in" }).click();
+// The answer to this, not the one before.
+await (await says("discord", /dependents[^]*Fill in/)).getByRole("button", { name: "Fill in" }).click();
 await form.waitFor();
 await form.getByLabel("entity").fill("payment-api");
 const teams = form.getByLabel("team");
@@ -273,7 +274,7 @@ for (const platform of ["slack", "discord"]) {
   await as(onCall.trim());
   await half.getByRole("button", { name: "Approve" }).click();
   await card(id, "succeeded");
-  await pane(platform).locator(".message.bot.reply", { hasText: "succeeded" }).last().waitFor();
+  await pane(platform).locator(".message.bot.reply:visible", { hasText: "succeeded" }).last().waitFor();
 }
 await picture("13-approved");
 
