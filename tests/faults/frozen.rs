@@ -1,5 +1,6 @@
 //! A process freezes for longer than its lease, another takes over, and then it goes on as if nothing had been.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, PATIENCE, Process, Story, THE_DEAD_LET_GO, Way, World, address, each, time_passes,
+    Class, PATIENCE, Process, Story, THE_DEAD_LET_GO, Way, World, address, alone, each, time_passes,
 };
 use crate::home::random;
 use crate::relay::Relay;
@@ -68,7 +69,7 @@ async fn freezes(class: Class) -> (Vec<Story>, usize) {
     let way = Way { idp: relay.address, db };
     let rounds = async {
         let (mut stories, mut frozen) = (Vec::new(), 0);
-        for _ in 0..full_or(RUNS, 2) {
+        for _ in 0..full_or(RUNS, 1) {
             for place in PLACES {
                 let (one, other) = (address(), address());
                 let fails = format!("freeze:{}:{place}", random.random_range(1..=3));
@@ -124,17 +125,11 @@ async fn are_harmless(class: Class) {
     assert!(double.is_empty() && undone == 0, "{double:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_process_does_nothing_twice_where_receivers_know_keys() {
-    are_harmless(Class::Idempotent).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_process_does_nothing_twice_where_jobs_redeem() {
-    are_harmless(Class::Redeem).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_process_does_nothing_twice_where_receivers_are_blind() {
-    are_harmless(Class::Blind).await;
+#[test]
+fn a_process_that_thaws_after_another_took_over_does_nothing_twice() {
+    thread::scope(|it| {
+        for class in [Class::Idempotent, Class::Redeem, Class::Blind] {
+            it.spawn(move || alone(are_harmless(class)));
+        }
+    });
 }

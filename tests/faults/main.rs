@@ -2,7 +2,7 @@
 //!
 //! A binary of its own, because it kills. Each test prints its seed and its figures in a line that
 //! begins with `REL`; `IDP_TEST_SEED` repeats the same kills and delays, `IDP_TEST_FULL=1` does all
-//! of them instead of a tenth.
+//! of them instead of a tenth, or of a sample.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on says so")]
 #![allow(clippy::disallowed_methods, reason = "tests ask the clock and have settings of their own")]
