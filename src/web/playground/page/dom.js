@@ -67,7 +67,8 @@ export function typeAhead(input, suggest, choose) {
     chosen = -1;
     show();
   };
-  input.addEventListener("input", ask);
+  // What was found for another text goes at once: nobody chooses from it while the answer is on its way.
+  input.addEventListener("input", () => { close(); ask(); });
   input.addEventListener("focus", ask);
   input.addEventListener("blur", close);
   input.form?.addEventListener("submit", close);
