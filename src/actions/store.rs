@@ -320,7 +320,7 @@ pub async fn insert_vote(
     Ok(())
 }
 
-/// What became of the request `id`.
+/// What became of the request `id`. What people said yes or no to is decided when the last of them said so.
 pub async fn decide(
     db: &mut PgConnection,
     id: i64,
@@ -331,7 +331,12 @@ pub async fn decide(
     let decide = format!(
         "update idp.request
          set state = $2, version = version + 1, decided_by = $3, note = $4,
-             decided_at = case when $2 = 'pending' then null else clock_timestamp() end
+             decided_at = case
+               when $2 = 'pending' then null
+               when $2 in ('approved', 'denied')
+                 then coalesce((select max(at) from idp.vote where request = $1), clock_timestamp())
+               else clock_timestamp()
+             end
          where id = $1
          returning {COLUMNS}"
     );

@@ -29,7 +29,8 @@ use crate::invocation_world::{self, TOKEN, Vendor};
 const SECRET: &str = "5b1d3c8e0f9a47d2b6e4c1a098f7d635";
 /// How long anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(180);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Seldom, since two dozen people look at a time.
+const LOOK_EVERY: Duration = Duration::from_millis(80);
 /// Slack hangs up after this.
 const SLACK_WAITS: Duration = Duration::from_secs(3);
 
@@ -57,9 +58,12 @@ impl Class {
         }
     }
 
-    fn file(self, hooks: SocketAddr) -> String {
+    fn file(self, hooks: SocketAddr, receivers: Receivers) -> String {
         let invoke = match self {
             Class::Idempotent => format!("{{webhook: \"http://{hooks}/starts\", secret: ops}}"),
+            Class::Blind if receivers == Receivers::Careless => {
+                format!("{{webhook: \"http://{hooks}/does\", secret: ops}}")
+            }
             Class::Blind => {
                 format!("{{webhook: \"http://{hooks}/does\", secret: ops, blind: true}}")
             }
@@ -79,6 +83,16 @@ impl Class {
     }
 }
 
+/// What becomes of something that receivers are sent twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receivers {
+    /// They are as their action says they are.
+    Careful,
+    /// The control. They are not: keys are forgotten, runs are not listed, who may not redeem goes on all the same, and
+    /// what is blind is said to know keys.
+    Careless,
+}
+
 /// A webhook that does things, by what it was told as the reason.
 #[derive(Clone)]
 pub struct Hooks(Arc<Done>);
@@ -91,11 +105,13 @@ struct Done {
     keys: Mutex<BTreeMap<String, Vec<String>>>,
     /// The addresses at which it is still to be told that something is done.
     told: Mutex<Vec<String>>,
+    forgets_keys: bool,
 }
 
 impl Hooks {
-    async fn start() -> (Hooks, SocketAddr) {
-        let hooks = Hooks(Arc::default());
+    async fn start(receivers: Receivers) -> (Hooks, SocketAddr) {
+        let forgets_keys = receivers == Receivers::Careless;
+        let hooks = Hooks(Arc::new(Done { forgets_keys, ..Done::default() }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new()
@@ -126,7 +142,7 @@ impl Hooks {
         *self.0.sent.lock().unwrap().entry(reason.clone()).or_default() += 1;
         let mut keys = self.0.keys.lock().unwrap();
         let keys = keys.entry(reason).or_default();
-        if !knows_keys || !keys.contains(&key) {
+        if !knows_keys || self.0.forgets_keys || !keys.contains(&key) {
             keys.push(key);
         }
         body
@@ -151,7 +167,7 @@ pub struct Slack(Arc<Shown>);
 struct Shown {
     next: AtomicUsize,
     /// What stands in each channel, by its time stamp.
-    messages: Mutex<BTreeMap<(String, String), Value>>,
+    messages: Mutex<BTreeMap<String, BTreeMap<String, Value>>>,
     /// What whoever clicked was told, by the click.
     told: Mutex<BTreeMap<String, String>>,
 }
@@ -180,12 +196,13 @@ impl Slack {
                     1_700_000_000 + shown.next.fetch_add(1, Ordering::Relaxed)
                 );
                 let mut messages = shown.messages.lock().unwrap();
-                messages.insert((channel.clone(), ts.clone()), body);
+                messages.entry(channel.clone()).or_default().insert(ts.clone(), body);
                 json!({ "ok": true, "channel": channel, "ts": ts, "message": {} })
             }
             "chat.update" => {
                 let ts = body["ts"].as_str().unwrap_or_default().to_string();
-                shown.messages.lock().unwrap().insert((channel.clone(), ts.clone()), body);
+                let mut messages = shown.messages.lock().unwrap();
+                messages.entry(channel.clone()).or_default().insert(ts.clone(), body);
                 json!({ "ok": true, "channel": channel, "ts": ts, "text": "" })
             }
             "conversations.info" => json!({ "ok": true, "channel": {
@@ -204,14 +221,14 @@ impl Slack {
     /// The cards that stand in `channel`, the oldest first.
     fn cards(&self, channel: &str) -> Vec<String> {
         let messages = self.0.messages.lock().unwrap();
-        let cards = messages.iter().filter(|((at, _), it)| {
-            at == channel && it["thread_ts"].is_null() && it.to_string().contains("Request ")
-        });
-        cards.map(|(_, it)| it["blocks"].to_string()).collect()
+        let here = messages.get(channel).into_iter().flat_map(BTreeMap::values);
+        let cards = here.filter(|it| it["thread_ts"].is_null());
+        let cards = cards.map(|it| it["blocks"].to_string());
+        cards.filter(|it| it.contains("Request ")).collect()
     }
 
     /// The words of the button for `command` of the newest card in `channel`.
-    fn button(&self, channel: &str, command: &str) -> Option<String> {
+    pub fn button(&self, channel: &str, command: &str) -> Option<String> {
         let card = self.cards(channel).pop()?;
         let from = card.find(&format!("\"value\":\"{command}"))? + "\"value\":\"".len();
         Some(card[from..].split('"').next()?.to_string())
@@ -243,6 +260,7 @@ pub struct World {
     pub vendor: Arc<Vendor>,
     /// By reason: how many runs of a workflow have worked.
     pub worked: Mutex<BTreeMap<String, Vec<String>>>,
+    receivers: Receivers,
     slack_at: SocketAddr,
     _github: invocation_world::Server,
     next: AtomicUsize,
@@ -274,12 +292,15 @@ pub struct Story {
 }
 
 impl World {
-    /// `public` is where receivers reach idp.
-    pub async fn open(public: SocketAddr) -> World {
+    /// `public` is where `receivers` reach idp.
+    pub async fn open(public: SocketAddr, receivers: Receivers) -> World {
         let home = Home::new();
         let (slack, slack_at) = Slack::start().await;
-        let (hooks, hooks_at) = Hooks::start().await;
+        let (hooks, hooks_at) = Hooks::start(receivers).await;
         let (vendor, github) = Vendor::start().await;
+        if receivers == Receivers::Careless {
+            vendor.state.lock().unwrap().lag = usize::MAX;
+        }
         write(home.path().join("ops.secret"), "a secret of operations");
         write(home.path().join("github.token"), TOKEN);
         let settings = format!(
@@ -293,7 +314,7 @@ impl World {
         write(home.path().join("portal/idp.yaml"), &settings);
         for class in Class::ALL {
             let file = format!("portal/actions/{}.yaml", class.word());
-            write(home.path().join(file), &class.file(hooks_at));
+            write(home.path().join(file), &class.file(hooks_at, receivers));
         }
         let user = |name: &str, team: &str| {
             format!(
@@ -326,6 +347,7 @@ impl World {
             hooks,
             vendor,
             worked: Mutex::default(),
+            receivers,
             slack_at,
             _github: github,
             next: AtomicUsize::new(0),
@@ -613,7 +635,7 @@ impl World {
                         let body = json!({ "token": token, "run_id": id.to_string() }).to_string();
                         match asks_json(way.idp, "/api/v1/redeem", &body).await {
                             Some(200) => Some(true),
-                            Some(409) => Some(false),
+                            Some(409) => Some(self.receivers == Receivers::Careless),
                             _ => None,
                         }
                     }
@@ -628,7 +650,7 @@ impl World {
                 run.status = "completed".into();
                 run.conclusion = Some(if goes_on { "success" } else { "failure" }.into());
             }
-            sleep(Duration::from_millis(20)).await;
+            sleep(LOOK_EVERY).await;
         }
     }
 }
@@ -657,8 +679,19 @@ pub async fn time_passes(db: &PgPool) {
     loop {
         // Where the database is away no time passes.
         let _ = each(db, &TIME_PASSES).await;
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// What dead processes have held they hold no more, and what they had sent to the database is through.
+pub async fn the_dead_let_go(db: &PgPool) {
+    let deadline = Instant::now() + PATIENCE;
+    let theirs = "select exists (select from pg_stat_activity where application_name = 'idp')";
+    while sqlx::query_scalar(theirs).fetch_one(db).await.unwrap() {
+        assert!(Instant::now() < deadline, "a session of a dead process stays");
+        sleep(Duration::from_millis(2)).await;
+    }
+    each(db, &THE_DEAD_LET_GO).await.unwrap();
 }
 
 /// Each of `statements`, again where another has what it needs.

@@ -18,17 +18,16 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, PATIENCE, Process, Story, THE_DEAD_LET_GO, Way, World, address, alone, each, time_passes,
+    Class, OWNER, PATIENCE, Process, Receivers, Story, Way, World, address, alone, the_dead_let_go,
+    time_passes,
 };
 use crate::home::random;
-use crate::scale::full_or;
+use crate::scale::at_full;
 
 /// How many requests are under way at a time.
 const UNDER_WAY: usize = 6;
 /// Crashes of each place and class.
 const RUNS: usize = 25;
-/// How many of them, for each class, where not all are wanted: each costs the start of a process.
-const SAMPLE: usize = 12;
 
 /// Where a process is only after another one died before it, and where that was.
 const AFTER: [(&str, &str); 6] = [
@@ -106,10 +105,10 @@ async fn crashes(
         for (place, times) in places {
             if let Some((_, before)) = AFTER.iter().find(|(it, _)| it == place) {
                 ends_itself(world, armed(world, way, url, before, 1), before).await;
-                each(&way.db, &THE_DEAD_LET_GO).await.unwrap();
+                the_dead_let_go(&way.db).await;
             }
             ends_itself(world, armed(world, way, url, place, *times), place).await;
-            each(&way.db, &THE_DEAD_LET_GO).await.unwrap();
+            the_dead_let_go(&way.db).await;
         }
         stop.store(true, Ordering::Relaxed);
         world.serve(way.idp, url, &[])
@@ -120,58 +119,88 @@ async fn crashes(
     stories.into_iter().flatten().collect()
 }
 
-/// The places of `class`, each so many times, in any order.
-fn in_any_order(random: &mut StdRng, class: Class, runs: f64) -> Vec<(String, usize)> {
+/// The places of `class`, in any order, and at which time there.
+fn in_any_order(random: &mut StdRng, class: Class) -> Vec<(String, usize)> {
     let mut all = Vec::new();
     for place in places().into_iter().filter(|it| is_of(it, class)) {
-        let whole = runs.floor() as usize + usize::from(random.random_bool(runs.fract()));
         // What one dead process left it is at once.
         let most = if AFTER.iter().any(|(it, _)| *it == place) { 1 } else { 2 };
-        all.extend((0..whole).map(|_| (place.clone(), random.random_range(1..=most))));
+        all.push((place, random.random_range(1..=most)));
     }
     all.shuffle(random);
-    all.truncate(full_or(usize::MAX, SAMPLE));
     all
+}
+
+/// What became of what people asked for while processes ended.
+#[derive(Default)]
+struct Told {
+    crashes: usize,
+    stories: Vec<Story>,
+    resent: usize,
+}
+
+impl Told {
+    fn doubles(&self) -> Vec<&Story> {
+        self.stories.iter().filter(|it| it.runs > 1).collect()
+    }
+
+    /// What was asked for and not done, or not said to be.
+    fn lost(&self) -> Vec<&Story> {
+        let is_lost = |it: &&Story| match it.class {
+            // What a person said of it is the truth.
+            Class::Blind => (it.state == "succeeded") != (it.runs == 1),
+            _ => it.runs == 0 || it.state != "succeeded",
+        };
+        self.stories.iter().filter(is_lost).collect()
+    }
+}
+
+/// A world of its own, in which processes end at `places` while people have things done of `class`.
+async fn ends_at(places: &[(String, usize)], class: Class, receivers: Receivers) -> Told {
+    let idp = address();
+    let world = World::open(idp, receivers).await;
+    let (started, url) = world.database().await;
+    let db = PgPoolOptions::new().max_connections(8).connect(&url).await.unwrap();
+    let way = Way { idp, db };
+    let stories = tokio::select! {
+        stories = crashes(&world, (&way, &url), class, places) => stories,
+        () = world.receivers_work(&way) => unreachable!("they work until they are dropped"),
+        () = time_passes(&way.db) => unreachable!("it passes until it is dropped"),
+    };
+    way.db.close().await;
+    started.leave().await.unwrap();
+    Told { crashes: places.len(), stories, resent: world.hooks.resent() }
 }
 
 /// Ends processes everywhere while people have things done of `class`; what nobody asked for, and what is missing.
 async fn everywhere(class: Class) {
     let mut random = random("crash matrix");
-    let runs = full_or(RUNS, 1) as f64;
-    let idp = address();
-    let world = World::open(idp).await;
-    let (started, url) = world.database().await;
-    let db = PgPoolOptions::new().max_connections(8).connect(&url).await.unwrap();
-    let way = Way { idp, db };
-    let places = in_any_order(&mut random, class, runs);
     let from = Instant::now();
-    let stories = tokio::select! {
-        stories = crashes(&world, (&way, &url), class, &places) => stories,
-        () = world.receivers_work(&way) => unreachable!("they work until they are dropped"),
-        () = time_passes(&way.db) => unreachable!("it passes until it is dropped"),
-    };
-    let double: Vec<&Story> = stories.iter().filter(|it| it.runs > 1).collect();
-    let is_lost = |it: &&Story| match class {
-        // What a person said of it is the truth.
-        Class::Blind => (it.state == "succeeded") != (it.runs == 1),
-        _ => it.runs == 0 || it.state != "succeeded",
-    };
-    let lost: Vec<&Story> = stories.iter().filter(is_lost).collect();
+    let mut told = Told::default();
+    let all = at_full(RUNS * in_any_order(&mut random, class).len());
+    while told.crashes < all {
+        let mut places = in_any_order(&mut random, class);
+        places.truncate(all - told.crashes);
+        let more = ends_at(&places, class, Receivers::Careful).await;
+        told.crashes += more.crashes;
+        told.stories.extend(more.stories);
+        told.resent += more.resent;
+        println!("crash matrix: {} of {all} {}", told.crashes, class.word());
+        let (double, lost) = (told.doubles(), told.lost());
+        assert!(double.is_empty() && lost.is_empty(), "double {double:?}, lost {lost:?}");
+    }
     println!(
         "REL R2 crash matrix class={} crashes={} requests={} double={} lost={} cards_twice={} cards_given_up={} resent={} s={:.0}",
         class.word(),
-        places.len(),
-        stories.len(),
-        double.len(),
-        lost.len(),
-        stories.iter().map(|it| it.cards.saturating_sub(1)).sum::<usize>(),
-        stories.iter().filter(|it| !it.is_shown).count(),
-        world.hooks.resent(),
+        told.crashes,
+        told.stories.len(),
+        told.doubles().len(),
+        told.lost().len(),
+        told.stories.iter().map(|it| it.cards.saturating_sub(1)).sum::<usize>(),
+        told.stories.iter().filter(|it| !it.is_shown).count(),
+        told.resent,
         from.elapsed().as_secs_f64(),
     );
-    assert!(double.is_empty() && lost.is_empty(), "double {double:?}, lost {lost:?}");
-    way.db.close().await;
-    started.leave().await.unwrap();
 }
 
 #[test]
@@ -180,6 +209,68 @@ fn a_process_may_end_anywhere_between_a_click_and_its_message() {
         for class in Class::ALL {
             it.spawn(move || alone(everywhere(class)));
         }
+    });
+}
+
+/// The control of "nothing twice": what receivers guard is done twice where they do not.
+#[test]
+fn careless_receivers_do_twice_what_a_process_had_sent_when_it_ended() {
+    let control = async |class: Class| {
+        let places = vec![("step-sent".to_string(), 1); 2];
+        let told = ends_at(&places, class, Receivers::Careless).await;
+        let (word, double) = (class.word(), told.doubles().len());
+        println!("REL R2 control=careless_receivers class={word} crashes=2 double={double}");
+        assert!(double > 0, "{:?}", told.stories);
+    };
+    thread::scope(|it| {
+        for class in Class::ALL {
+            it.spawn(move || alone(control(class)));
+        }
+    });
+}
+
+/// The control of "nothing lost": a click of which nothing was written down before it was acknowledged.
+#[test]
+fn a_click_that_is_written_down_nowhere_is_lost() {
+    alone(async {
+        let idp = address();
+        let world = World::open(idp, Receivers::Careful).await;
+        let (started, url) = world.database().await;
+        let way = Way { idp, db: PgPoolOptions::new().connect(&url).await.unwrap() };
+        let story = async {
+            let (reason, channel) = ("reason-lost", "C-lost");
+            let first = world.serve(idp, &url, &[]);
+            let id = world.asks(&way, Class::Blind, reason, channel).await;
+            let button = format!("approve {id}");
+            let words =
+                world.sooner_or_later(&button, async || world.slack.button(channel, &button));
+            let words = words.await;
+            drop(first);
+            the_dead_let_go(&way.db).await;
+            let second = armed(&world, &way, &url, "click-begun", 1);
+            let click = async || world.clicks(&way, OWNER, channel, &words).await;
+            world.sooner_or_later("a click that is acknowledged", click).await;
+            ends_itself(&world, second, "click-begun").await;
+            sqlx::query("delete from idp.inbox where done_at is null")
+                .execute(&way.db)
+                .await
+                .unwrap();
+            let _third = world.serve(idp, &url, &[]);
+            // Whatever there was to do is done by then.
+            world.story(&way, Class::Blind).await;
+            let found = "select state || ' ' || (select count(*) from idp.vote where request = id)
+                         from idp.request where id = $1";
+            let found = sqlx::query_scalar::<_, String>(found).bind(id).fetch_one(&way.db).await;
+            assert_eq!(found.unwrap(), "pending 0");
+        };
+        tokio::select! {
+            () = story => {}
+            () = world.receivers_work(&way) => unreachable!("they work until they are dropped"),
+            () = time_passes(&way.db) => unreachable!("it passes until it is dropped"),
+        }
+        println!("REL R2 control=not_written_down clicks=1 lost=1");
+        way.db.close().await;
+        started.leave().await.unwrap();
     });
 }
 

@@ -10,7 +10,8 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, PATIENCE, Process, Story, THE_DEAD_LET_GO, Way, World, address, alone, each, time_passes,
+    Class, PATIENCE, Process, Receivers, Story, THE_DEAD_LET_GO, Way, World, address, alone, each,
+    time_passes,
 };
 use crate::home::random;
 use crate::relay::Relay;
@@ -59,18 +60,22 @@ impl Process {
     }
 }
 
-/// What people asked for, and how often a process was frozen meanwhile.
-async fn freezes(class: Class) -> (Vec<Story>, usize) {
+/// What people asked for while a process was frozen, `times` at each of `places`, by the place.
+async fn freezes(
+    class: Class,
+    receivers: Receivers,
+    (times, places): (usize, &[&'static str]),
+) -> Vec<(&'static str, Story)> {
     let mut random = random("frozen");
     let relay = Relay::start().await;
-    let world = World::open(relay.address).await;
+    let world = World::open(relay.address, receivers).await;
     let (started, url) = world.database().await;
     let db = PgPoolOptions::new().max_connections(8).connect(&url).await.unwrap();
     let way = Way { idp: relay.address, db };
     let rounds = async {
-        let (mut stories, mut frozen) = (Vec::new(), 0);
-        for _ in 0..full_or(RUNS, 1) {
-            for place in PLACES {
+        let mut stories = Vec::new();
+        for _ in 0..times {
+            for &place in places {
                 let (one, other) = (address(), address());
                 let fails = format!("freeze:{}:{place}", random.random_range(1..=3));
                 let mut first = world.serve(one, &url, &[("IDP_FAIL_POINT", &fails)]);
@@ -91,16 +96,16 @@ async fn freezes(class: Class) -> (Vec<Story>, usize) {
                 let left = idp::actions::dispatch::SEND_WITHIN.saturating_sub(since.elapsed());
                 sleep(left).await;
                 first.thaws_and_ends(&world).await;
-                frozen += 1;
                 world.receivers_are_done().await;
                 drop(second);
                 each(&way.db, &THE_DEAD_LET_GO).await.unwrap();
                 // As often as it is done now that the first has gone on.
-                let again = |it: Story| Story { runs: world.runs(&it.reason, class), ..it };
+                let again =
+                    |it: Story| (place, Story { runs: world.runs(&it.reason, class), ..it });
                 stories.extend(told.into_iter().map(again));
             }
         }
-        (stories, frozen)
+        stories
     };
     let result = tokio::select! {
         result = rounds => result,
@@ -113,16 +118,27 @@ async fn freezes(class: Class) -> (Vec<Story>, usize) {
 }
 
 async fn are_harmless(class: Class) {
-    let (stories, frozen) = freezes(class).await;
-    let double: Vec<&Story> = stories.iter().filter(|it| it.runs > 1).collect();
-    let undone = stories.iter().filter(|it| it.runs == 0 && it.state == "succeeded").count();
+    let times = full_or(RUNS, 1);
+    let stories = freezes(class, Receivers::Careful, (times, &PLACES)).await;
+    let double: Vec<_> = stories.iter().filter(|(_, it)| it.runs > 1).collect();
+    let undone = stories.iter().filter(|(_, it)| it.runs == 0 && it.state == "succeeded").count();
+    // Done after all, when a person had looked and found nothing.
+    let [before, after] = PLACES.map(|place| {
+        let late = |(at, it): &&(&str, Story)| *at == place && it.state == "failed" && it.runs > 0;
+        stories.iter().filter(late).count()
+    });
     println!(
-        "REL R3 SIGSTOP class={} frozen={frozen} requests={} double={} succeeded_undone={undone}",
+        "REL R3 SIGSTOP class={} frozen={} requests={} double={} succeeded_undone={undone} \
+         late_before_the_last_look={before} late_after_it={after}",
         class.word(),
+        times * PLACES.len(),
         stories.len(),
         double.len(),
     );
     assert!(double.is_empty() && undone == 0, "{double:?}");
+    // The control of the look at its own clock is the same freeze a moment after it.
+    let is_late = |late: usize| if class == Class::Blind { late > 0 } else { late == 0 };
+    assert!(before == 0 && is_late(after), "{stories:?}");
 }
 
 #[test]
@@ -130,6 +146,25 @@ fn a_process_that_thaws_after_another_took_over_does_nothing_twice() {
     thread::scope(|it| {
         for class in [Class::Idempotent, Class::Redeem, Class::Blind] {
             it.spawn(move || alone(are_harmless(class)));
+        }
+    });
+}
+
+/// The control: what receivers guard is done twice where they do not.
+#[test]
+fn careless_receivers_do_twice_what_a_frozen_process_sends_late() {
+    let control = async |class: Class| {
+        let stories = freezes(class, Receivers::Careless, (1, &["step-last-look"])).await;
+        let double = stories.iter().filter(|(_, it)| it.runs > 1).count();
+        println!(
+            "REL R3 control=careless_receivers class={} frozen=1 double={double}",
+            class.word()
+        );
+        assert!(double > 0, "{stories:?}");
+    };
+    thread::scope(|it| {
+        for class in [Class::Idempotent, Class::Redeem, Class::Blind] {
+            it.spawn(move || alone(control(class)));
         }
     });
 }

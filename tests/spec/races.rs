@@ -41,6 +41,7 @@ const UNLOCKED: &str = "
     drop trigger request_is_as_asked on idp.request;
     drop trigger vote_counts on idp.vote;
     drop trigger execution_is_approved on idp.execution;
+    alter table idp.request drop constraint request_in_time;
     alter table idp.vote drop constraint vote_pkey;
     alter table idp.step drop constraint step_request_fkey, drop constraint step_pkey;
     alter table idp.execution drop constraint execution_pkey cascade;

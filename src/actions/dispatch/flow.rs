@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -244,6 +244,11 @@ async fn steps(
         let mut connection = office.db.acquire().await?;
         let rows = store::steps(&mut connection, id).await?;
         drop(connection);
+        let (written, named) = (rows.len(), action.steps.len());
+        ensure!(
+            written == named,
+            "of request {id} {written} steps are written down, its action has {named}"
+        );
         let stages: Vec<Stage> = rows.iter().map(|it| it.stage).collect();
         let place = match turn(&action.steps, &stages) {
             Turn::Succeeded => return end(office, request, Progress::Succeeded, None).await,
