@@ -203,10 +203,15 @@ impl Doing {
 
     /// Does what is to be done now, to its end as far as it goes.
     pub async fn works(&self) {
+        self.tries_to_work().await.unwrap();
+    }
+
+    pub async fn tries_to_work(&self) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
-        self.app().do_what_is_due(self.db(), &tasks).await.unwrap();
+        self.app().do_what_is_due(self.db(), &tasks).await?;
         tasks.close();
         tasks.wait().await;
+        Ok(())
     }
 
     /// What waits for a time is due now.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use idp::actions::flow;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -128,9 +129,18 @@ fn discord(who: &str) -> Speaker {
     Speaker { platform: Platform::Discord, tenant: GUILD.into(), user_id }
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Tables {
+    #[default]
+    Guarded,
+    /// The control. Two who work on the same may wait for each other there, until Postgres ends one of them.
+    Unguarded,
+}
+
 /// What eight who click at once heard, of all requests.
 #[derive(Default)]
 struct Heard {
+    tables: Tables,
     clicks: AtomicUsize,
     /// How many were told that their yes or no counts.
     counted: AtomicUsize,
@@ -161,8 +171,8 @@ fn clicks(doing: &Doing, random: &mut StdRng, id: i64) -> Vec<(Speaker, String)>
 }
 
 /// Has `requests` requests clicked on by eight at once, with the dispatcher and the end of their time beside.
-async fn race(doing: &Arc<Doing>, requests: usize) -> Heard {
-    let heard = Arc::new(Heard::default());
+async fn race(doing: &Arc<Doing>, requests: usize, tables: Tables) -> Heard {
+    let heard = Arc::new(Heard { tables, ..Heard::default() });
     // How long a request and its clicks took lately: the time of a short one ends somewhere within it.
     let took_ms = Arc::new(AtomicU64::new(100));
     let lanes = (0..LANES).map(|lane| {
@@ -206,11 +216,11 @@ async fn race(doing: &Arc<Doing>, requests: usize) -> Heard {
             break;
         }
         doing.time_passes().await;
-        doing.works().await;
+        works(doing, tables).await;
     }
     let overdue = "select count(*) from idp.request where state = 'pending' and expires_at <= clock_timestamp()";
     while doing.count(overdue).await > 0 {
-        doing.ticks().await;
+        ticks(doing, tables).await;
     }
     Arc::into_inner(heard).unwrap()
 }
@@ -237,13 +247,13 @@ async fn click(doing: &Arc<Doing>, heard: &Arc<Heard>, id: i64, clicks: Vec<(Spe
         }));
     }
     for is_dispatcher in [true, false] {
-        let (doing, barrier) = (doing.clone(), barrier.clone());
+        let (doing, heard, barrier) = (doing.clone(), heard.clone(), barrier.clone());
         tasks.push(tokio::spawn(async move {
             barrier.wait().await;
             for _ in 0..3 {
                 match is_dispatcher {
-                    true => doing.works().await,
-                    false => drop(doing.ticks().await),
+                    true => works(&doing, heard.tables).await,
+                    false => ticks(&doing, heard.tables).await,
                 }
             }
         }));
@@ -251,6 +261,17 @@ async fn click(doing: &Arc<Doing>, heard: &Arc<Heard>, id: i64, clicks: Vec<(Spe
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+async fn works(doing: &Doing, tables: Tables) {
+    let worked = doing.tries_to_work().await;
+    assert!(worked.is_ok() || tables == Tables::Unguarded, "{worked:?}");
+}
+
+async fn ticks(doing: &Doing, tables: Tables) {
+    let office = doing.app().office(doing.db());
+    let ticked = flow::tick(&office.desk()).await;
+    assert!(ticked.is_ok() || tables == Tables::Unguarded, "{ticked:?}");
 }
 
 /// What must not be, each as the requests of which it is so.
@@ -303,7 +324,7 @@ async fn judge(doing: &Doing, heard: &Heard) -> Wrongs {
 async fn of_all_who_click_at_once_nothing_is_done_twice_unapproved_or_late() {
     let doing = Doing::racing("at_once: any\n").await;
     let requests = full_or(10_000, 60);
-    let heard = race(&doing, requests).await;
+    let heard = race(&doing, requests, Tables::Guarded).await;
     let wrongs = judge(&doing, &heard).await;
     let ended = async |state: &str| {
         doing.count(&format!("select count(*) from idp.request where state = '{state}'")).await
@@ -344,7 +365,7 @@ async fn without_the_lock_the_same_clicks_do_what_must_not_be() {
     let doing = Doing::racing("at_once: any\n").await;
     sqlx::raw_sql(UNLOCKED).execute(doing.db()).await.unwrap();
     let requests = full_or(1_000, 30);
-    let heard = race(&doing, requests).await;
+    let heard = race(&doing, requests, Tables::Unguarded).await;
     let wrongs = judge(&doing, &heard).await;
     println!("REL E1 control=without_the_lock requests={requests} {wrongs:?}");
     assert!(wrongs.double > 0 && wrongs.by_nobody > 0, "{wrongs:?}");
