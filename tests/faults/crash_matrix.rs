@@ -22,12 +22,16 @@ use crate::action_world::{
     time_passes,
 };
 use crate::home::random;
-use crate::scale::at_full;
+use crate::scale::full_or;
 
 /// How many requests are under way at a time.
 const UNDER_WAY: usize = 6;
 /// Crashes of each place and class.
 const RUNS: usize = 25;
+/// How many of them, for each class, where not all are wanted: each costs the start of a process.
+const SAMPLE: usize = 12;
+/// How often a control is tried: what had been sent may be reported before it is sent again.
+const TRIES: usize = 10;
 
 /// Where a process is only after another one died before it, and where that was.
 const AFTER: [(&str, &str); 6] = [
@@ -177,7 +181,7 @@ async fn everywhere(class: Class) {
     let mut random = random("crash matrix");
     let from = Instant::now();
     let mut told = Told::default();
-    let all = at_full(RUNS * in_any_order(&mut random, class).len());
+    let all = full_or(RUNS * in_any_order(&mut random, class).len(), SAMPLE);
     while told.crashes < all {
         let mut places = in_any_order(&mut random, class);
         places.truncate(all - told.crashes);
@@ -217,10 +221,17 @@ fn a_process_may_end_anywhere_between_a_click_and_its_message() {
 fn careless_receivers_do_twice_what_a_process_had_sent_when_it_ended() {
     let control = async |class: Class| {
         let places = vec![("step-sent".to_string(), 1); 2];
-        let told = ends_at(&places, class, Receivers::Careless).await;
-        let (word, double) = (class.word(), told.doubles().len());
-        println!("REL R2 control=careless_receivers class={word} crashes=2 double={double}");
-        assert!(double > 0, "{:?}", told.stories);
+        let (mut tries, mut double) = (0, 0);
+        while double == 0 && tries < TRIES {
+            double = ends_at(&places, class, Receivers::Careless).await.doubles().len();
+            tries += 1;
+        }
+        let crashes = tries * places.len();
+        println!(
+            "REL R2 control=careless_receivers class={} crashes={crashes} double={double}",
+            class.word()
+        );
+        assert!(double > 0);
     };
     thread::scope(|it| {
         for class in Class::ALL {

@@ -232,13 +232,18 @@ async fn asynchronous() {
 /// The control: what receivers guard is done twice where they do not.
 async fn careless() {
     let (site, mut servers) = open(Receivers::Careless).await;
-    let (stories, back, _) = falls_behind(&site, &mut servers, 2).await;
-    let (faults, requests) = (back.len(), stories.len());
-    let double = stories.iter().filter(|it| it.runs > 1).count();
+    let (mut faults, mut requests, mut double) = (0, 0, 0);
+    // What had been sent may not be what was lost.
+    while double == 0 && faults < FAULTS {
+        let (stories, back, _) = falls_behind(&site, &mut servers, 2).await;
+        faults += back.len();
+        requests += stories.len();
+        double += stories.iter().filter(|it| it.runs > 1).count();
+    }
     println!(
         "REL R7 control=careless_receivers faults={faults} requests={requests} double={double}"
     );
-    assert!(double > 0, "{stories:?}");
+    assert!(double > 0);
 }
 
 /// The control of "nothing acknowledged is lost": where commits do not wait for the disk, what was acknowledged is gone.

@@ -21,6 +21,8 @@ use crate::scale::full_or;
 const UNDER_WAY: usize = 6;
 /// Freezes at each place, for each class.
 const RUNS: usize = 25;
+/// How often the control is tried: what had been sent may be reported before it is sent again.
+const TRIES: usize = 10;
 
 /// Before and after it looks at its own clock for the last time.
 const PLACES: [&str; 2] = ["step-written-down", "step-last-look"];
@@ -169,13 +171,17 @@ fn a_process_that_thaws_looks_at_its_clock_before_it_sends() {
 fn careless_receivers_do_twice_what_a_frozen_process_sends_late() {
     let control = async |class: Class| {
         let places = (1, &["step-last-look"][..]);
-        let stories = freezes(class, Receivers::Careless, UNDER_WAY, places).await;
-        let double = stories.iter().filter(|(_, it)| it.runs > 1).count();
+        let (mut tries, mut double) = (0, 0);
+        while double == 0 && tries < TRIES {
+            let stories = freezes(class, Receivers::Careless, UNDER_WAY, places).await;
+            double = stories.iter().filter(|(_, it)| it.runs > 1).count();
+            tries += 1;
+        }
         println!(
-            "REL R3 control=careless_receivers class={} frozen=1 double={double}",
+            "REL R3 control=careless_receivers class={} frozen={tries} double={double}",
             class.word()
         );
-        assert!(double > 0, "{stories:?}");
+        assert!(double > 0);
     };
     thread::scope(|it| {
         for class in [Class::Idempotent, Class::Redeem, Class::Blind] {
