@@ -505,7 +505,9 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         proof,
         note: ballot.note.as_deref(),
     };
-    store::insert_vote(&mut tx, request, &vote).await.context(what)?;
+    if !store::insert_vote(&mut tx, request, &vote).await.context(what)? {
+        return Err(super::late(request).into());
+    }
     reached("vote-written");
     let body = json!({
         "by": account_of(person, ballot.way),

@@ -521,7 +521,7 @@ impl Whole {
             return Err(self.ended());
         }
         if request.expires_at <= now {
-            return Err(request.settled("nobody decided on it in time; ask again".to_string()));
+            return Err(late(request));
         }
         Ok(())
     }
@@ -554,6 +554,10 @@ impl Request {
         let target = self.target.as_ref()?;
         Some(snapshot.find(target.as_str()).map_or(target.name(), |it| it.name.as_ref()))
     }
+}
+
+fn late(request: &Request) -> Refusal {
+    request.settled("nobody decided on it in time; ask again".to_string())
 }
 
 fn own(request: &Request) -> Refusal {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -294,12 +295,13 @@ pub struct NewVote<'a> {
     pub note: Option<&'a str>,
 }
 
+/// Writes a vote down. Whether it came in time: if not, the transaction is over.
 pub async fn insert_vote(
     db: &mut PgConnection,
     request: &Request,
     vote: &NewVote<'_>,
-) -> sqlx::Result<()> {
-    sqlx::query(
+) -> sqlx::Result<bool> {
+    let written = sqlx::query(
         "insert into idp.vote
            (request, person, verdict, intent, factors, platform, tenant, account, generation, proof, note)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -316,8 +318,16 @@ pub async fn insert_vote(
     .bind(vote.proof.word())
     .bind(vote.note)
     .execute(db)
-    .await?;
-    Ok(())
+    .await;
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if is_late(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_late(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::constraint) == Some("vote_in_time")
 }
 
 /// What became of the request `id`. What people said yes or no to is decided when the last of them said so.

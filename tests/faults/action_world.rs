@@ -29,6 +29,8 @@ use crate::invocation_world::{self, TOKEN, Vendor};
 const SECRET: &str = "5b1d3c8e0f9a47d2b6e4c1a098f7d635";
 /// How long anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+/// How often a control is tried: what had been sent may be reported before it is sent again.
+pub const TRIES: usize = 10;
 /// Seldom, since two dozen people look at a time.
 const LOOK_EVERY: Duration = Duration::from_millis(80);
 /// Slack hangs up after this.
@@ -521,6 +523,17 @@ impl World {
             sqlx::query_scalar(of).bind(reason).fetch_optional(&way.db).await.ok()?
         })
         .await
+    }
+
+    /// Who asked takes the request back: of one person only so many may wait.
+    pub async fn takes_back(&self, way: &Way, id: i64, channel: &str) {
+        let is_over = "select state <> 'pending' from idp.request where id = $1";
+        self.sooner_or_later(&format!("end of {id}, taken back"), async || {
+            self.types(way, ASKER, channel, &format!("cancel {id}")).await;
+            let is_over = sqlx::query_scalar::<_, bool>(is_over).bind(id);
+            is_over.fetch_one(&way.db).await.ok()?.then_some(())
+        })
+        .await;
     }
 
     /// The owner clicks until a click is acknowledged. What was acknowledged counts, unless they are told that it does

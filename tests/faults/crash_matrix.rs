@@ -18,8 +18,8 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, OWNER, PATIENCE, Process, Receivers, Story, Way, World, address, alone, the_dead_let_go,
-    time_passes,
+    Class, OWNER, PATIENCE, Process, Receivers, Story, TRIES, Way, World, address, alone,
+    the_dead_let_go, time_passes,
 };
 use crate::home::random;
 use crate::scale::full_or;
@@ -28,10 +28,6 @@ use crate::scale::full_or;
 const UNDER_WAY: usize = 6;
 /// Crashes of each place and class.
 const RUNS: usize = 25;
-/// How many of them, for each class, where not all are wanted: each costs the start of a process.
-const SAMPLE: usize = 12;
-/// How often a control is tried: what had been sent may be reported before it is sent again.
-const TRIES: usize = 10;
 
 /// Where a process is only after another one died before it, and where that was.
 const AFTER: [(&str, &str); 6] = [
@@ -181,7 +177,8 @@ async fn everywhere(class: Class) {
     let mut random = random("crash matrix");
     let from = Instant::now();
     let mut told = Told::default();
-    let all = full_or(RUNS * in_any_order(&mut random, class).len(), SAMPLE);
+    let all = RUNS * in_any_order(&mut random, class).len();
+    let all = full_or(all, all.div_ceil(10));
     while told.crashes < all {
         let mut places = in_any_order(&mut random, class);
         places.truncate(all - told.crashes);

@@ -122,8 +122,9 @@ async fn under_load(
             let from = Instant::now();
             let number = site.world.number();
             let (reason, channel) = (format!("after-{number}"), format!("C{number}"));
-            site.world.asks(&site.way, Class::Idempotent, &reason, &channel).await;
+            let id = site.world.asks(&site.way, Class::Idempotent, &reason, &channel).await;
             back.push(from.elapsed());
+            site.world.takes_back(&site.way, id, &channel).await;
         }
         is_over.set(true);
         back
@@ -289,6 +290,8 @@ async fn hanging() {
             unanswered.set(unanswered.get() + usize::from(!is_acknowledged));
         }
         servers.primary.waits_for_standby(false).await;
+        let id = site.world.asks(&site.way, Class::Idempotent, &reason, &channel).await;
+        site.world.takes_back(&site.way, id, &channel).await;
     };
     let how = (full_or(FAULTS, 1), false);
     let (stories, back) = under_load((&site, &mut servers), how, hang).await;

@@ -10,8 +10,8 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, PATIENCE, Process, Receivers, Story, THE_DEAD_LET_GO, Way, World, address, alone, each,
-    time_passes,
+    Class, PATIENCE, Process, Receivers, Story, THE_DEAD_LET_GO, TRIES, Way, World, address, alone,
+    each, time_passes,
 };
 use crate::home::random;
 use crate::relay::Relay;
@@ -21,8 +21,6 @@ use crate::scale::full_or;
 const UNDER_WAY: usize = 6;
 /// Freezes at each place, for each class.
 const RUNS: usize = 25;
-/// How often the control is tried: what had been sent may be reported before it is sent again.
-const TRIES: usize = 10;
 
 /// Before and after it looks at its own clock for the last time.
 const PLACES: [&str; 2] = ["step-written-down", "step-last-look"];

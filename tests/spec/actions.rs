@@ -459,6 +459,47 @@ async fn what_nobody_decides_on_expires_by_the_databases_clock() {
     assert_eq!(idp::actions::flow::tick(&office.desk()).await.unwrap(), 0);
 }
 
+/// Ends the time of whatever is voted on, while the vote is written down.
+fn time_ends(when: &str) -> String {
+    format!(
+        "create function idp.time_ends() returns trigger language plpgsql as $$
+         begin
+             set local session_replication_role = replica;
+             update idp.request set expires_at = clock_timestamp() where id = new.request;
+             set local session_replication_role = origin;
+             return new;
+         end $$;
+         create trigger a_moment_later {when} insert on idp.vote for each row execute function idp.time_ends()"
+    )
+}
+
+#[tokio::test]
+async fn what_is_said_in_time_counts_however_long_writing_it_down_takes() {
+    for (said, state) in [("approve {}", "approved"), ("deny {} enough", "denied")] {
+        let doing = Doing::acme().await;
+        let id = doing.asks("just in time").await;
+        doing.does(OWNER, &format!("approve {id}")).await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(time_ends("after"))).execute(doing.db()).await.unwrap();
+        doing.does(PLATFORM, &said.replace("{}", &id.to_string())).await;
+        assert_eq!(doing.state(id).await, state);
+        let in_time = "select count(*) from idp.request where decided_at < expires_at and expires_at < clock_timestamp()";
+        assert_eq!(doing.count(in_time).await, 1, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_a_moment_too_late_is_told_so_and_does_not_count() {
+    let doing = Doing::acme().await;
+    let id = doing.asks("a moment too late").await;
+    doing.does(OWNER, &format!("approve {id}")).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(time_ends("before"))).execute(doing.db()).await.unwrap();
+    let late = doing.says(PLATFORM, &format!("approve {id}")).await;
+    assert_eq!(code(&late), "settled", "{}", late.markdown);
+    assert!(late.markdown.contains("in time"), "{}", late.markdown);
+    assert_eq!(doing.count("select count(*) from idp.vote").await, 1);
+    assert_eq!(doing.count("select count(*) from idp.execution").await, 0);
+}
+
 #[tokio::test]
 async fn a_request_that_nobody_could_approve_is_not_made() {
     let doing = Doing::with("approve: {by: [{who: user:priya-raman}]}\n").await;
@@ -724,6 +765,7 @@ async fn the_tables_refuse_what_must_not_be() {
             "an approval before the quorum",
             set("request", "state = 'approved', decided_at = now()", id),
         ),
+        ("a late decision", set("request", "state = 'denied', decided_at = expires_at", id)),
         ("another input", set("request", "inputs = '{}'", id)),
         ("another intent", set("request", "intent = sha256('x')", id)),
         ("another requester", set("request", "requester = 'user:default/x'", id)),
