@@ -140,9 +140,7 @@ pub async fn keep_code(
     offer: &Offer,
     lifetime_s: f64,
 ) -> sqlx::Result<()> {
-    sqlx::query("delete from idp.link_code where expires_at < clock_timestamp()")
-        .execute(&mut *db)
-        .await?;
+    sqlx::query("delete from idp.link_code where expires_at < now()").execute(&mut *db).await?;
     sqlx::query(
         "insert into idp.link_code (hash, user_ref, guest, expires_at)
          values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))",
@@ -192,12 +190,10 @@ pub async fn note_failure(
     account: &Speaker,
     seconds: f64,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from idp.link_failure where at < clock_timestamp() - make_interval(secs => $1)",
-    )
-    .bind(seconds)
-    .execute(&mut *db)
-    .await?;
+    sqlx::query("delete from idp.link_failure where at < now() - make_interval(secs => $1)")
+        .bind(seconds)
+        .execute(&mut *db)
+        .await?;
     sqlx::query(
         "insert into idp.link_failure (platform, tenant, platform_user) values ($1, $2, $3)",
     )

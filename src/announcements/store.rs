@@ -54,7 +54,7 @@ pub async fn take(db: &mut PgConnection, platform: &str) -> sqlx::Result<Vec<Wai
     sqlx::query_as(
         "with forgotten as (
            delete from idp.announcement
-           where platform <> $1 and written_at < clock_timestamp() - interval '1 day'
+           where platform <> $1 and written_at < now() - interval '1 day'
          ), taken as (
            delete from idp.announcement
            where platform = $1

@@ -168,7 +168,7 @@ pub async fn keep_asked(
     .await?;
     sqlx::query(
         "delete from idp.recent_question
-         where asked_at < clock_timestamp() - make_interval(days => $1)",
+         where asked_at < now() - make_interval(days => $1)",
     )
     .bind(KEPT_DAYS)
     .execute(db)

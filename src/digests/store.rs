@@ -712,20 +712,22 @@ pub async fn backlog(db: &PgPool, platform: Platform) -> sqlx::Result<Backlog> {
 pub async fn forget(db: &PgPool) -> sqlx::Result<()> {
     sqlx::query(
         "delete from idp.digest_delivery
-         where slot_at < idp.digest_clock() - interval '400 days' and state = 'done'",
+         where slot_at < (select idp.digest_clock()) - interval '400 days' and state = 'done'",
     )
     .execute(db)
     .await?;
     sqlx::query(
-        "delete from idp.digest_snooze where until < idp.digest_clock() - interval '30 days'",
+        "delete from idp.digest_snooze where until < (select idp.digest_clock()) - interval '30 days'",
     )
     .execute(db)
     .await?;
-    sqlx::query("delete from idp.disowned where at < idp.digest_clock() - interval '400 days'")
-        .execute(db)
-        .await?;
     sqlx::query(
-        "delete from idp.digest_schedule where seen_at < idp.digest_clock() - interval '400 days'",
+        "delete from idp.disowned where at < (select idp.digest_clock()) - interval '400 days'",
+    )
+    .execute(db)
+    .await?;
+    sqlx::query(
+        "delete from idp.digest_schedule where seen_at < (select idp.digest_clock()) - interval '400 days'",
     )
     .execute(db)
     .await?;

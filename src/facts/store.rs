@@ -207,7 +207,7 @@ pub async fn forget_changes(db: &mut PgConnection, days: i32, limit: i64) -> sql
          where id in (
             select id
             from idp.fact_change
-            where at < clock_timestamp() - make_interval(days => $1)
+            where at < now() - make_interval(days => $1)
             order by at
             limit $2
             for update skip locked
@@ -227,7 +227,7 @@ pub async fn forget_facts(db: &mut PgConnection, days: i32, limit: i64) -> sqlx:
          where (entity, key) in (
             select entity, key
             from idp.fact
-            where observed_at < clock_timestamp() - make_interval(days => $1)
+            where observed_at < now() - make_interval(days => $1)
                 and not exists (select from idp.stored_entity where ref = entity)
             limit $2
             for update skip locked

@@ -592,7 +592,7 @@ pub async fn forget_flips(db: &mut PgConnection, days: i32, limit: i64) -> sqlx:
          where id in (
             select id
             from idp.score_flip
-            where at < clock_timestamp() - make_interval(days => $1)
+            where at < now() - make_interval(days => $1)
             order by at
             limit $2
             for update skip locked

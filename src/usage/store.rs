@@ -119,7 +119,7 @@ pub async fn prune(db: &mut PgConnection) -> sqlx::Result<()> {
          where ctid = any (array(
              select ctid
              from idp.feedback
-             where at < clock_timestamp() - make_interval(days => $1)
+             where at < now() - make_interval(days => $1)
              limit $2
              for update skip locked
          ))",

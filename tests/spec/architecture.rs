@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
+
 #[test]
 fn each_module_uses_only_those_above_it_in_the_table() {
     let order = table_in_lib_rs();
@@ -34,6 +36,18 @@ fn sql_is_written_in_store_files_only() {
                 file.display()
             );
         }
+    }
+}
+
+/// No index finds what is older than a clock that is read anew for each row: every row would be looked at, each time.
+#[test]
+fn what_is_deleted_by_its_age_is_found_by_an_index() {
+    let by_age =
+        Regex::new(r#"delete from[^"]*< (clock_timestamp|idp\.digest_clock)\(\)"#).unwrap();
+    assert!(by_age.is_match("delete from a where at < clock_timestamp() - interval '1 day'"));
+    assert!(!by_age.is_match("delete from a where at < now() - interval '1 day'"));
+    for (file, text) in sources() {
+        assert!(!by_age.is_match(&text), "{} looks at every row", file.display());
     }
 }
 

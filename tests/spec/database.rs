@@ -1,18 +1,20 @@
 //! A fresh, migrated database for each test.
 //!
-//! One private cluster serves all test processes of a user, without fsync and outside the
-//! checkout, and stays up for the next run. `DATABASE_URL` names another server instead. A test's
+//! One private cluster serves all test processes of a user, without fsync, in memory where there is
+//! room for it, and stays up for the next run. `DATABASE_URL` names another server instead. A test's
 //! database is a copy of a template that is made once for each state of the migrations. It is
 //! dropped when the test ends; what a killed run left is dropped by the next.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use idp::postgres::cluster::Cluster;
 use idp::postgres::{self, Database, Db, Private, cluster, store};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
@@ -25,6 +27,9 @@ use url::Url;
 /// The first key of our advisory locks: one for whoever makes a template, one for each run.
 const MAKING: i32 = 0x1d90;
 const RUNNING: i32 = 0x1d91;
+
+/// Bytes that all databases at a time may take.
+const ROOM: u64 = 2 << 30;
 
 /// A database that nobody else uses.
 pub struct Fresh {
@@ -72,7 +77,7 @@ pub struct Server {
 impl Server {
     /// A cluster that does not run yet.
     pub fn new() -> Server {
-        let dir = tempfile::Builder::new().prefix("idp-").tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("idp-").tempdir_in(quick_dir()).unwrap();
         // As root the server is somebody else, who must be able to come here.
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let private =
@@ -192,13 +197,23 @@ async fn find_server() -> (Url, Option<Cluster>) {
     if let Ok(url) = std::env::var("DATABASE_URL") {
         return (url.parse().unwrap(), None);
     }
-    let dir = std::env::temp_dir().join(format!("idp-tests-{}", Uid::effective()));
+    let dir = quick_dir().join(format!("idp-tests-{}", Uid::effective()));
     #[expect(clippy::disallowed_methods, reason = "as the README's test command sets it")]
     let install = std::env::var_os("IDP_INSTALL_POSTGRES").is_some();
     let private = Private { dir, bin: None, install, fsync: false };
     let cluster = Cluster::start(&private).await.unwrap();
     store::create_database(cluster.options(), cluster::DATABASE).await.unwrap();
     (cluster::url(&private).unwrap(), Some(cluster))
+}
+
+/// Where hundreds of files for each test cost least: in memory, which needs no disk to make and forget them.
+fn quick_dir() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let room = statvfs(memory).map(|it| it.blocks_available() * it.fragment_size());
+    match room {
+        Ok(room) if room >= ROOM => memory.to_path_buf(),
+        _ => std::env::temp_dir(),
+    }
 }
 
 /// The template of this state of the migrations: another state has another name.

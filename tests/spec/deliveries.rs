@@ -221,7 +221,7 @@ async fn wrong_with(
     let offer = Offer { user: EntityRef::new("user", "default", user), guest: false };
     let code = issue(db, &offer).await.unwrap();
     let (slack, discord) = (format!("U0NEW{number}"), format!("41{number:016}"));
-    let mut known = Vec::new();
+    let (mut known, mut answers) = (Vec::new(), Vec::new());
     for step in steps {
         let told = match step {
             Step::Delivery(delivery) => {
@@ -239,6 +239,7 @@ async fn wrong_with(
             }
         };
         known.push(told.contains("from now on") && !told.contains("not good"));
+        answers.push(told);
     }
     for (platform, tenant, user_id) in
         [(Platform::Slack, TEAM, slack), (Platform::Discord, GUILD, discord)]
@@ -246,7 +247,7 @@ async fn wrong_with(
         remove(db, &Speaker { platform, tenant: tenant.into(), user_id }).await.unwrap();
     }
     // Whoever came first is known, and the other hears that the code is used.
-    let wrong = (known != [true, false]).then(|| format!("conversation {number}: known {known:?}"));
+    let wrong = (known != [true, false]).then(|| format!("conversation {number}: {answers:?}"));
     let places = deliveries.into_iter().map(|delivery| delivery.answered_at).collect();
     (wrong.into_iter().collect(), places)
 }

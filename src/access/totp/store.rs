@@ -105,12 +105,10 @@ pub async fn note_failure(
     user: &EntityRef,
     seconds: f64,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from idp.totp_failure where at < clock_timestamp() - make_interval(secs => $1)",
-    )
-    .bind(seconds)
-    .execute(&mut *db)
-    .await?;
+    sqlx::query("delete from idp.totp_failure where at < now() - make_interval(secs => $1)")
+        .bind(seconds)
+        .execute(&mut *db)
+        .await?;
     sqlx::query("insert into idp.totp_failure (user_ref) values ($1)")
         .bind(user.as_str())
         .execute(db)

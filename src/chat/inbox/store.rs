@@ -69,7 +69,7 @@ pub async fn claim(
 
 /// Deletes what came in a day ago: no platform delivers anything again so late.
 pub async fn forget(db: &PgPool) -> sqlx::Result<()> {
-    sqlx::query("delete from idp.inbox where received_at < clock_timestamp() - interval '1 day'")
+    sqlx::query("delete from idp.inbox where received_at < now() - interval '1 day'")
         .execute(db)
         .await?;
     Ok(())

@@ -326,7 +326,7 @@ pub async fn backlog(db: &PgPool, platform: &str) -> sqlx::Result<Backlog> {
 
 /// Deletes what was done a day ago, and lanes in which nothing has waited for long.
 pub async fn forget(db: &PgPool) -> sqlx::Result<()> {
-    sqlx::query("delete from idp.outbox where done_at < clock_timestamp() - interval '1 day'")
+    sqlx::query("delete from idp.outbox where done_at < now() - interval '1 day'")
         .execute(db)
         .await?;
     // Who writes something down for a lane holds it, and makes it young.
@@ -335,7 +335,7 @@ pub async fn forget(db: &PgPool) -> sqlx::Result<()> {
          where (platform, lane) in (
            select platform, lane
            from idp.outbox_lane
-           where next_at < clock_timestamp() - interval '10 minutes'
+           where next_at < now() - interval '10 minutes'
              and not exists (
                select
                from idp.outbox

@@ -87,7 +87,7 @@ pub async fn begun_within_a_day(db: &PgPool, application_id: &str) -> sqlx::Resu
 pub async fn begin(db: &PgPool, application_id: &str) -> sqlx::Result<()> {
     sqlx::query(
         "with forgotten as (
-           delete from idp.discord_identify where at < clock_timestamp() - interval '1 day')
+           delete from idp.discord_identify where at < now() - interval '1 day')
          insert into idp.discord_identify (application_id) values ($1)",
     )
     .bind(application_id)

@@ -473,7 +473,7 @@ pub async fn waiting(db: &PgPool, platform: &str) -> sqlx::Result<i64> {
 
 /// Deletes cards that have not changed for a quarter of a year.
 pub async fn forget(db: &PgPool) -> sqlx::Result<()> {
-    sqlx::query("delete from idp.card where changed_at < clock_timestamp() - interval '90 days'")
+    sqlx::query("delete from idp.card where changed_at < now() - interval '90 days'")
         .execute(db)
         .await?;
     Ok(())
