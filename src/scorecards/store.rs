@@ -44,7 +44,7 @@ pub async fn state(db: &mut PgConnection) -> sqlx::Result<State> {
             coalesce(held_until > clock_timestamp(), false) as is_held,
             (select revision from idp.fact_revision) as newest_facts,
             (select revision from idp.exemption_revision) as newest_exemptions,
-            exists (select from idp.score where until <= clock_timestamp()) as is_due,
+            exists (select from idp.score where until <= (select clock_timestamp())) as is_due,
             clock_timestamp() as now
          from idp.score_evaluation",
     )
