@@ -13,7 +13,9 @@ use anyhow::bail;
 /// A text that is none of these; a build that has no such places.
 pub fn choose(text: &str) -> anyhow::Result<()> {
     if !cfg!(debug_assertions) {
-        bail!("`IDP_FAIL_POINT` is for builds with debug assertions; this one has none");
+        bail!(
+            "`IDP_FAIL_POINT` is `{text}`: that is for builds with debug assertions, and this is none"
+        );
     }
     #[cfg(debug_assertions)]
     chosen::choose(text)?;

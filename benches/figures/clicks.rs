@@ -68,6 +68,9 @@ pub async fn measure(imported: &Imported, figures: &mut Figures) {
     let looks = (0..clicks).map(|it| slash_command("owner clicked", 1_000_000 + it)).collect();
     let begun = Instant::now();
     let (acknowledged, looked_up) = tokio::join!(open(address, decides), open(address, looks));
+    add(figures, "clicks-ack", acknowledged);
+    add(figures, "clicks-lookup", looked_up);
+    add(figures, "clicks-control-insert", control);
     let decided = async || {
         let decided = "select count(*) from idp.vote";
         sqlx::query_scalar::<_, i64>(decided).fetch_one(pool).await.unwrap()
@@ -77,9 +80,6 @@ pub async fn measure(imported: &Imported, figures: &mut Figures) {
         assert!(begun.elapsed() < PATIENCE, "{} of {clicks} clicks were decided", decided().await);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    add(figures, "clicks-ack", acknowledged);
-    add(figures, "clicks-lookup", looked_up);
-    add(figures, "clicks-control-insert", control);
     figures.add("clicks-decided-at-the-end", at_the_end as f64 / clicks as f64, "");
     figures.add("clicks-decided-after", begun.elapsed().as_secs_f64(), "s");
     drop(server);
@@ -116,6 +116,7 @@ fn prepare(imported: &Imported) {
         std::fs::write(path, text).unwrap();
     }
     let settings = std::fs::read_to_string(portal.join("idp.yaml")).unwrap();
+    let settings = settings.replacen("sources:\n", "sources:\n  - path: catalog\n", 1);
     let settings = format!("{settings}secrets: {{ops: {{env: OPS_SECRET}}}}\n");
     std::fs::write(portal.join("idp.yaml"), settings).unwrap();
 }
