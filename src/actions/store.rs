@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{PgConnection, Row};
 
 use super::review::Review;
@@ -319,6 +319,11 @@ pub async fn insert_vote(
     .bind(vote.note)
     .execute(db)
     .await;
+    in_time(written)
+}
+
+/// Whether what somebody said was `written` down in time.
+pub fn in_time(written: sqlx::Result<PgQueryResult>) -> sqlx::Result<bool> {
     match written {
         Ok(_) => Ok(true),
         Err(error) if is_late(&error) => Ok(false),
@@ -327,7 +332,7 @@ pub async fn insert_vote(
 }
 
 fn is_late(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(DatabaseError::constraint) == Some("vote_in_time")
+    error.as_database_error().and_then(DatabaseError::constraint) == Some("said_in_time")
 }
 
 /// What became of the request `id`. What people said yes or no to is decided when the last of them said so.

@@ -31,7 +31,7 @@ const SECRET: &str = "5b1d3c8e0f9a47d2b6e4c1a098f7d635";
 pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a control is tried: what had been sent may be reported before it is sent again.
 pub const TRIES: usize = 10;
-/// Seldom, since dozens of people look at a time: at 80 ms, half of what the processes do is to answer them.
+/// Seldom, since dozens of people look at a time, and each look is answered by what is tried.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often a receiver takes up what was sent to it.
 const WORKS_EVERY: Duration = Duration::from_millis(80);

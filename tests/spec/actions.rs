@@ -459,8 +459,8 @@ async fn what_nobody_decides_on_expires_by_the_databases_clock() {
     assert_eq!(idp::actions::flow::tick(&office.desk()).await.unwrap(), 0);
 }
 
-/// Ends the time of whatever is voted on, while the vote is written down.
-fn time_ends(when: &str) -> String {
+/// Ends the time of a request while what somebody says to it is written into `table`.
+pub fn time_ends(when: &str, table: &str) -> String {
     format!(
         "create function idp.time_ends() returns trigger language plpgsql as $$
          begin
@@ -469,7 +469,7 @@ fn time_ends(when: &str) -> String {
              set local session_replication_role = origin;
              return new;
          end $$;
-         create trigger a_moment_later {when} insert on idp.vote for each row execute function idp.time_ends()"
+         create trigger a_moment_later {when} insert on idp.{table} for each row execute function idp.time_ends()"
     )
 }
 
@@ -479,7 +479,10 @@ async fn what_is_said_in_time_counts_however_long_writing_it_down_takes() {
         let doing = Doing::acme().await;
         let id = doing.asks("just in time").await;
         doing.does(OWNER, &format!("approve {id}")).await;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(time_ends("after"))).execute(doing.db()).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(time_ends("after", "vote")))
+            .execute(doing.db())
+            .await
+            .unwrap();
         doing.does(PLATFORM, &said.replace("{}", &id.to_string())).await;
         assert_eq!(doing.state(id).await, state);
         let in_time = "select count(*) from idp.request where decided_at < expires_at and expires_at < clock_timestamp()";
@@ -492,7 +495,10 @@ async fn what_is_said_a_moment_too_late_is_told_so_and_does_not_count() {
     let doing = Doing::acme().await;
     let id = doing.asks("a moment too late").await;
     doing.does(OWNER, &format!("approve {id}")).await;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(time_ends("before"))).execute(doing.db()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(time_ends("before", "vote")))
+        .execute(doing.db())
+        .await
+        .unwrap();
     let late = doing.says(PLATFORM, &format!("approve {id}")).await;
     assert_eq!(code(&late), "settled", "{}", late.markdown);
     assert!(late.markdown.contains("in time"), "{}", late.markdown);

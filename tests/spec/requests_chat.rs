@@ -2,7 +2,7 @@
 
 use idp::conversation::{Click, Input};
 
-use crate::actions::{ASKER, Doing, OWNER, PLATFORM, code};
+use crate::actions::{ASKER, Doing, OWNER, PLATFORM, code, time_ends};
 
 /// Somebody who may decide on nothing by themselves.
 const OTHER: &str = "tomas-novak";
@@ -112,6 +112,17 @@ async fn a_decision_is_handed_to_nobody_who_must_not_have_it() {
     doing.does(ASKER, &format!("cancel {voted}")).await;
     let late = format!("requests delegate {voted} {OTHER}");
     assert_eq!(doing.refused(OWNER, &late).await, "settled", "what has ended");
+}
+
+#[tokio::test]
+async fn a_decision_that_is_handed_on_a_moment_too_late_is_told_so() {
+    let doing = Doing::acme().await;
+    let id = doing.asks("a moment too late").await;
+    doing.runs(&time_ends("before", "delegation")).await.unwrap();
+    let late = doing.says(OWNER, &format!("requests delegate {id} {OTHER}")).await;
+    assert_eq!(code(&late), "settled", "{}", late.markdown);
+    assert!(late.markdown.contains("in time"), "{}", late.markdown);
+    assert_eq!(doing.count("select count(*) from idp.delegation").await, 0);
 }
 
 #[tokio::test]

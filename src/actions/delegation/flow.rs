@@ -8,7 +8,7 @@ use crate::access::{Object, Person, Verb};
 use crate::actions::flow::{
     Desk, Voted, account_of, card_key, is_fresh, must_be_meant, note, same_action, void, who,
 };
-use crate::actions::{Action, gate, handle, own, say, store as requests, unknown};
+use crate::actions::{Action, gate, handle, late, own, say, store as requests, unknown};
 use crate::announcements::{self, Place};
 use crate::catalog::EntityRef;
 use crate::conversation::Way;
@@ -68,7 +68,10 @@ pub async fn delegate(desk: &Desk<'_>, handing: Handing<'_>) -> Result<Voted> {
     let of_to = rule.factors_of(&any_account_of(to, desk.links, desk.snapshot), &meant);
     whole.may_hand_on(&by, &factors, to, &of_to, now)?;
     let why = handing.note.as_deref();
-    store::insert(&mut tx, &whole.request, person, to, &factors, why).await.context(what)?;
+    let is_in_time = store::insert(&mut tx, &whole.request, person, to, &factors, why).await;
+    if !is_in_time.context(what)? {
+        return Err(late(&whole.request).into());
+    }
     let told = Place::of(to, desk.snapshot, desk.links, desk.connected);
     let places = &mut whole.request.places;
     places.extend(told.filter(|it| !places.contains(it)));

@@ -5,10 +5,11 @@ use sqlx::PgConnection;
 use super::Delegation;
 use crate::access::Person;
 use crate::actions::Request;
-use crate::actions::store::{factors, needed, places_of, speaker};
+use crate::actions::store::{factors, in_time, needed, places_of, speaker};
 use crate::catalog::EntityRef;
 
-/// What `person` may decide on `request` by `factors`, `delegate` decides from now on.
+/// What `person` may decide on `request` by `factors`, `delegate` decides from now on. Whether that came in time: if not,
+/// the transaction is over.
 pub async fn insert(
     db: &mut PgConnection,
     request: &Request,
@@ -16,9 +17,9 @@ pub async fn insert(
     delegate: &EntityRef,
     factors: &[usize],
     note: Option<&str>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let account = &person.speaker;
-    sqlx::query(
+    let written = sqlx::query(
         "insert into idp.delegation
            (request, person, delegate, intent, factors, platform, tenant, account, generation, note)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -34,8 +35,8 @@ pub async fn insert(
     .bind(person.link.as_ref().map_or(0, |it| it.generation))
     .bind(note)
     .execute(db)
-    .await?;
-    Ok(())
+    .await;
+    in_time(written)
 }
 
 /// What was handed on of the request, the oldest first.
