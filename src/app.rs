@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::email::Profiles;
@@ -53,6 +54,10 @@ use crate::vault;
 /// How often what was asked is written down, and how often.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
+/// How many decisions are written down at a time: as many more keep the database from writing down what comes in, and
+/// none of them is faster for it.
+pub const DECISIONS_MAX: usize = 4;
+
 /// Everything a question may need. Only `catalog` and `commands` are needed for lookups.
 pub struct App {
     pub catalog: Arc<Catalog>,
@@ -76,6 +81,8 @@ pub struct App {
     pub http: Client,
     /// What values are sealed and signed with.
     pub key: vault::Key,
+    /// Of those who decide on requests.
+    pub turns: Semaphore,
     /// What was asked in vain and is not written down yet.
     pub unanswered: Unanswered,
     /// What was asked, and is not written down yet.
@@ -164,6 +171,7 @@ impl App {
             db: ArcSwap::from_pointee(db),
             http,
             key,
+            turns: Semaphore::new(DECISIONS_MAX),
             unanswered: Unanswered::default(),
             asked: AskedLately::default(),
             usage: Usage::default(),
@@ -175,6 +183,7 @@ impl App {
 
     /// Door one, for what came in by `way`. Never fails: what went wrong is said too.
     pub async fn answer(&self, way: Way, invocation: Invocation) -> Reply {
+        let _turn = self.turn(&invocation).await;
         let heard = self.heard(way, &invocation.speaker);
         let (answered, command) = self.answered(&heard, &invocation).await;
         self.note(&heard, command, how(&answered));
@@ -349,6 +358,18 @@ impl App {
             }
             _ => snapshot,
         }
+    }
+
+    /// What decides waits for its turn, before anything is looked at that it depends on; nothing else does.
+    async fn turn(&self, invocation: &Invocation) -> Option<SemaphorePermit<'_>> {
+        let is_decision = match named(&self.commands.load(), &invocation.text)?.lookup {
+            Lookup::BuiltIn(built_in) => built_in.is_decision(),
+            _ => false,
+        };
+        if !is_decision {
+            return None;
+        }
+        self.turns.acquire().await.ok()
     }
 
     fn heard(&self, way: Way, speaker: &Speaker) -> Heard {

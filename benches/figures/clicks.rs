@@ -33,7 +33,7 @@ const RATE: usize = 500;
 const FOR_S: usize = 120;
 /// Connections of each kind: enough that none is waited for.
 const CONNECTIONS: usize = 64;
-/// As many as the program keeps for acknowledgements.
+/// Few, as the program keeps for acknowledgements; each row is a transaction here.
 const CONTROL_CONNECTIONS: u32 = 2;
 /// How long the server may take until it answers, and until it has decided what it has acknowledged.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -505,9 +505,9 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         proof,
         note: ballot.note.as_deref(),
     };
-    if !store::insert_vote(&mut tx, request, &vote).await.context(what)? {
+    let Some(said_at) = store::insert_vote(&mut tx, request, &vote).await.context(what)? else {
         return Err(super::late(request).into());
-    }
+    };
     reached("vote-written");
     let body = json!({
         "by": account_of(person, ballot.way),
@@ -532,7 +532,10 @@ pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
         store::forget_secrets(&mut tx, id).await.context(what)?;
         note(&mut tx, "request.denied", &request, by.as_str(), json!({})).await.context(what)?;
     }
-    let whole = store::completed(&mut tx, request).await.context(what)?;
+    let whole = match state {
+        State::Approved => store::completed(&mut tx, request).await.context(what)?,
+        _ => Whole { votes: [&*whole.votes, &[vote.said(said_at)]].concat(), request, ..whole },
+    };
     desk.show(&mut tx, &whole).await.context(what)?;
     reached("vote-shown");
     let did = match (ballot.verdict, state) {

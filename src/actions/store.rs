@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgQueryResult, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::review::Review;
@@ -295,16 +295,31 @@ pub struct NewVote<'a> {
     pub note: Option<&'a str>,
 }
 
-/// Writes a vote down. Whether it came in time: if not, the transaction is over.
+impl NewVote<'_> {
+    /// What was written down of it `at` that time.
+    pub fn said(&self, at: DateTime<Utc>) -> Vote {
+        Vote {
+            person: self.person.clone(),
+            verdict: self.verdict,
+            factors: self.factors.to_vec(),
+            account: self.account.clone(),
+            note: self.note.map(str::to_string),
+            at,
+        }
+    }
+}
+
+/// Writes a vote down, and when that was; `None` where it came too late, and the transaction is over.
 pub async fn insert_vote(
     db: &mut PgConnection,
     request: &Request,
     vote: &NewVote<'_>,
-) -> sqlx::Result<bool> {
-    let written = sqlx::query(
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let written = sqlx::query_scalar(
         "insert into idp.vote
            (request, person, verdict, intent, factors, platform, tenant, account, generation, proof, note)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         returning at",
     )
     .bind(request.id)
     .bind(vote.person.as_str())
@@ -317,16 +332,16 @@ pub async fn insert_vote(
     .bind(vote.generation)
     .bind(vote.proof.word())
     .bind(vote.note)
-    .execute(db)
+    .fetch_one(db)
     .await;
     in_time(written)
 }
 
-/// Whether what somebody said was `written` down in time.
-pub fn in_time(written: sqlx::Result<PgQueryResult>) -> sqlx::Result<bool> {
+/// What came of writing down what somebody said; `None` where it was too late.
+pub fn in_time<T>(written: sqlx::Result<T>) -> sqlx::Result<Option<T>> {
     match written {
-        Ok(_) => Ok(true),
-        Err(error) if is_late(&error) => Ok(false),
+        Ok(written) => Ok(Some(written)),
+        Err(error) if is_late(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -30,8 +30,9 @@ use url::Url;
 
 /// Connections for everything but acknowledgements.
 const CONNECTIONS_MAX: u32 = 16;
-/// Connections for acknowledgements, which chat platforms await for three seconds.
-const ACK_CONNECTIONS_MAX: u32 = 2;
+/// Connections for acknowledgements, which chat platforms await for three seconds: what came in, what is answered, and
+/// what others left, are each written by one.
+const ACK_CONNECTIONS_MAX: u32 = 3;
 /// How long a caller waits for a connection before it hears that there is none.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(3);
 const ACK_CONNECTION_PATIENCE: Duration = Duration::from_millis(1500);

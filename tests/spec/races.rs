@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use idp::actions::flow;
+use idp::app::DECISIONS_MAX;
 use idp::conversation::{Address, Invocation, Platform, Reply, Speaker, Way};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -85,6 +86,8 @@ impl Doing {
             doing.links_on_discord(&discord(who).user_id, who).await;
         }
         sqlx::raw_sql(SHORT).execute(doing.db()).await.unwrap();
+        // As many decide at a time as in several processes.
+        doing.app().turns.add_permits(LANES * 8);
         Arc::new(doing)
     }
 
@@ -315,6 +318,50 @@ async fn judge(doing: &Doing, heard: &Heard) -> Wrongs {
         taken_back: taken_back.iter().filter(|id| sent.contains_key(id)).count(),
         late: doing.ids(late).await.len(),
         by_nobody: doing.ids(by_nobody).await.len(),
+    }
+}
+
+/// What comes in must be written down meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_decides_while_many_do_waits_for_a_turn() {
+    let doing = Arc::new(Doing::acme().await);
+    decide_while_the_votes_are_locked(&doing, DECISIONS_MAX).await;
+}
+
+/// The control.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_turns_all_decide_at_a_time() {
+    let doing = Arc::new(Doing::acme().await);
+    doing.app().turns.add_permits(DECISIONS_MAX);
+    decide_while_the_votes_are_locked(&doing, DECISIONS_MAX * 2).await;
+}
+
+/// Twice as many decide as may at a time, of whom so many get as far as their vote; all are counted in the end.
+async fn decide_while_the_votes_are_locked(doing: &Arc<Doing>, at_a_time: usize) {
+    let mut ids = Vec::new();
+    for number in 0..DECISIONS_MAX * 2 {
+        ids.push(doing.asks(&format!("round {number}")).await);
+    }
+    let mut held = doing.db().begin().await.unwrap();
+    sqlx::raw_sql("lock table idp.vote in exclusive mode").execute(&mut *held).await.unwrap();
+    let clicks = ids.iter().map(|id| {
+        let (doing, text) = (doing.clone(), format!("approve {id}"));
+        tokio::spawn(async move { doing.says_by(Way::Button, OWNER, &text).await })
+    });
+    let clicks: Vec<_> = clicks.collect();
+    let waiting =
+        "select count(*) from pg_locks where relation = 'idp.vote'::regclass and not granted";
+    let waiting = async || doing.count(waiting).await as usize;
+    while waiting().await < at_a_time {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        assert_eq!(waiting().await, at_a_time);
+    }
+    held.rollback().await.unwrap();
+    for click in clicks {
+        let reply = click.await.unwrap();
+        assert_eq!(reply.refusal, None, "{}", reply.markdown);
     }
 }
 

@@ -36,7 +36,7 @@ pub async fn insert(
     .bind(note)
     .execute(db)
     .await;
-    in_time(written)
+    Ok(in_time(written)?.is_some())
 }
 
 /// What was handed on of the request, the oldest first.

@@ -7,15 +7,21 @@
 //! Where every process was away for minutes, a question is not answered any more, and a click decides nothing: whoever
 //! clicked is told so.
 //!
+//! What comes in is written down together with whatever else does meanwhile ([`group_commit`]), and before what was
+//! acknowledged is decided: who clicks waits for two commits, however many click.
+//!
 //! While the database is away the memory of this process tells duplicates apart, and what came in is
 //! answered all the same: a lookup must work in an incident.
 
 pub mod flow;
+pub mod group_commit;
 pub mod store;
 pub mod worker;
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use group_commit::GroupCommit;
 
 /// How many deliveries a process remembers: some hours of a busy workspace.
 const REMEMBERED_MAX: usize = 65_536;
@@ -45,16 +51,33 @@ pub struct Left {
     pub is_late: bool,
 }
 
-/// The deliveries that this process took.
+/// Whether a delivery was new.
+type Written = Result<bool, Arc<sqlx::Error>>;
+type Finished = Result<(), Arc<sqlx::Error>>;
+
+/// The deliveries of one platform that this process took.
 #[derive(Debug, Default)]
 pub struct Inbox {
     seen: Mutex<Seen>,
+    /// What is to be written down.
+    taking: GroupCommit<Delivery, Written>,
+    /// What is answered.
+    finishing: GroupCommit<Delivery, Finished>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     keys: HashSet<String>,
     in_order: VecDeque<String>,
+    /// What waits for its answer here, however long that takes.
+    under_way: HashSet<String>,
+}
+
+/// Ends, when dropped, that a delivery is under way.
+#[derive(Debug)]
+pub struct UnderWay<'a> {
+    inbox: &'a Inbox,
+    key: String,
 }
 
 impl Inbox {
@@ -79,8 +102,20 @@ impl Inbox {
         Taken::New
     }
 
+    /// `delivery` is being answered, until what this gives is dropped; `None` when it is already.
+    fn begin(&self, delivery: &Delivery) -> Option<UnderWay<'_>> {
+        let key = delivery.key();
+        self.seen().under_way.insert(key.clone()).then(|| UnderWay { inbox: self, key })
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.inbox.seen().under_way.remove(&self.key);
     }
 }
 
@@ -111,6 +146,17 @@ mod tests {
         assert_eq!(inbox.note(&delivery(1)), Taken::Known);
         let other_tenant = Delivery { tenant: "T2".into(), ..delivery(1) };
         assert_eq!(inbox.note(&other_tenant), Taken::New);
+    }
+
+    #[test]
+    fn what_is_under_way_does_not_begin_again() {
+        let inbox = Inbox::default();
+        let begun = inbox.begin(&delivery(1));
+        assert!(begun.is_some());
+        assert!(inbox.begin(&delivery(1)).is_none(), "it began twice");
+        assert!(inbox.begin(&delivery(2)).is_some());
+        drop(begun);
+        assert!(inbox.begin(&delivery(1)).is_some(), "it never ended");
     }
 
     #[test]

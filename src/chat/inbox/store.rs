@@ -1,25 +1,76 @@
 //! The inbox's SQL.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
+use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 
 use super::{Delivery, Left};
 
-/// `false` when the delivery was there before.
-pub async fn insert(db: &PgPool, delivery: &Delivery, lease_s: f64) -> sqlx::Result<bool> {
-    let inserted = sqlx::query(
+/// Tenant and envelope: what identifies a delivery on its platform.
+pub type Key = (String, String);
+
+/// The keys of deliveries, a list for each column.
+struct Keys<'a> {
+    platforms: Vec<&'a str>,
+    tenants: Vec<&'a str>,
+    envelopes: Vec<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(deliveries: &'a [Delivery]) -> Keys<'a> {
+        Keys {
+            platforms: deliveries.iter().map(|it| it.platform).collect(),
+            tenants: deliveries.iter().map(|it| it.tenant.as_str()).collect(),
+            envelopes: deliveries.iter().map(|it| it.envelope.as_str()).collect(),
+        }
+    }
+}
+
+/// The keys of those that were not there before; all are of one platform.
+///
+/// In the order of their keys, so that two who write the same do not wait for each other.
+pub async fn insert(
+    db: &PgPool,
+    deliveries: &[Delivery],
+    lease_s: f64,
+) -> sqlx::Result<HashSet<Key>> {
+    let Keys { platforms, tenants, envelopes } = Keys::of(deliveries);
+    let bodies: Vec<_> = deliveries.iter().map(|it| Json(&it.body)).collect();
+    let inserted = sqlx::query_as(
         "insert into idp.inbox (platform, tenant, envelope, body, lease_until)
-         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
-         on conflict do nothing",
+         select platform, tenant, envelope, body, clock_timestamp() + make_interval(secs => $5)
+         from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) as new (platform, tenant, envelope, body)
+         order by platform, tenant, envelope
+         on conflict do nothing
+         returning tenant, envelope",
     )
-    .bind(delivery.platform)
-    .bind(&delivery.tenant)
-    .bind(&delivery.envelope)
-    .bind(&delivery.body)
+    .bind(platforms)
+    .bind(tenants)
+    .bind(envelopes)
+    .bind(bodies)
     .bind(lease_s)
+    .fetch_all(db)
+    .await?;
+    Ok(inserted.into_iter().collect())
+}
+
+/// [`finish`] of each.
+pub async fn finish_all(db: &PgPool, deliveries: &[Delivery]) -> sqlx::Result<()> {
+    let Keys { platforms, tenants, envelopes } = Keys::of(deliveries);
+    sqlx::query(
+        "update idp.inbox
+         set done_at = clock_timestamp(), body = '{}'
+         from unnest($1::text[], $2::text[], $3::text[]) as done (platform, tenant, envelope)
+         where (inbox.platform, inbox.tenant, inbox.envelope) = (done.platform, done.tenant, done.envelope)",
+    )
+    .bind(platforms)
+    .bind(tenants)
+    .bind(envelopes)
     .execute(db)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(())
 }
 
 pub async fn finish(db: impl PgExecutor<'_>, delivery: &Delivery) -> sqlx::Result<()> {

@@ -105,6 +105,8 @@ impl Worker {
     pub fn work<A: Answers>(&self, answers: Arc<A>, delivery: Delivery) {
         let worker = self.clone();
         self.tasks.spawn(async move {
+            // While many wait for their turn the lease of some ends, and they are found again.
+            let Some(_under_way) = worker.inbox.begin(&delivery) else { return };
             reached("click-begun");
             let answered = answers.answer(&delivery).await;
             reached("click-answered");
@@ -121,6 +123,7 @@ impl Worker {
         }
         let worker = self.clone();
         self.tasks.spawn(async move {
+            let Some(_under_way) = worker.inbox.begin(&delivery) else { return };
             let excused = answers.excuse(&delivery).await;
             worker.conclude(&answers, &delivery, excused).await;
         });

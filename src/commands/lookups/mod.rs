@@ -147,6 +147,11 @@ impl BuiltIn {
         matches!(self, Run | Requests | Approve | Deny | Cancel)
     }
 
+    /// Whether it decides on a request, or takes it back.
+    pub fn is_decision(self) -> bool {
+        matches!(self, BuiltIn::Approve | BuiltIn::Deny | BuiltIn::Cancel)
+    }
+
     /// The arguments without which it cannot be asked.
     pub fn needs(self) -> &'static [&'static str] {
         match self {
