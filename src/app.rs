@@ -369,7 +369,10 @@ impl App {
         if !is_decision {
             return None;
         }
-        self.turns.acquire().await.ok()
+        let since = Instant::now();
+        let turn = self.turns.acquire().await.ok();
+        metrics::histogram!("idp_decision_wait_seconds").record(since.elapsed().as_secs_f64());
+        turn
     }
 
     fn heard(&self, way: Way, speaker: &Speaker) -> Heard {

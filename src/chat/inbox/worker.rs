@@ -1,7 +1,7 @@
 //! Answering what came in: in the background, once, and again where an answer did not go out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -90,7 +90,10 @@ impl Worker {
         })?;
         let delivery = Delivery { platform: self.platform, tenant, envelope, body };
         reached("click-read");
+        let since = Instant::now();
         let taken = self.inbox.take(self.acks().as_ref(), &delivery).await;
+        metrics::histogram!("idp_taken_seconds", "platform" => self.platform)
+            .record(since.elapsed().as_secs_f64());
         reached("click-taken");
         Ok((taken == Taken::New).then_some(delivery))
     }
