@@ -1,6 +1,6 @@
 //! People who ask for actions and approve them in a Slack of ours, and receivers that count what they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -727,9 +727,16 @@ pub fn alone(test: impl Future<Output = ()>) {
     tokio::runtime::Runtime::new().unwrap().block_on(test);
 }
 
-/// A free address of this machine.
+/// A free address of this machine, that nobody here was given before: they take it later.
 pub fn address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        if given.insert(free) {
+            return free;
+        }
+    }
 }
 
 /// The body of the answer with 200 to what Slack sends, signed now; `None`: there was none within its three seconds.
