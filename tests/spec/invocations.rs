@@ -808,7 +808,7 @@ async fn who_has_no_rights_any_more_stops_and_says_who_can_mend_it() {
 
 #[tokio::test]
 async fn what_was_not_approved_does_not_run() {
-    let rounds = full_or(1_000, 5);
+    let rounds = full_or(1_250, 5);
     let mut others = 0;
     for text in [GITHUB, GITLAB] {
         for number in 0..rounds as u64 {
