@@ -4,7 +4,7 @@
 //! The load is open: each request is due at its time, whether or not those before it were answered, and is measured from
 //! then on. Beside it, in the same run: plain inserts of the same rows at the same rate, and nothing else.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 
+use crate::address::address;
 use crate::figure::Figures;
 use crate::import::Imported;
 use crate::load::{SECRET, now_s, read_answer, slash_command};
@@ -46,7 +47,7 @@ pub async fn measure(imported: &Imported, figures: &mut Figures) {
     let pool = &imported.db.pool;
     let control = inserts(pool).await;
     let slack = slack().await;
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = address();
     prepare(imported);
     let mut idp = imported.idp();
     idp.args(["serve", "--portal", "portal", "--listen", &address.to_string()])

@@ -14,6 +14,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a figure that cannot be had ends it")]
 
+#[path = "../../tests/faults/address.rs"]
+mod address;
 mod bombs;
 mod clicks;
 mod control;

@@ -1,11 +1,12 @@
 //! `idp serve`, asked as Slack asks it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::address::address;
 use crate::figure::Figures;
 use crate::generated::Generated;
 use crate::import::Imported;
@@ -27,7 +28,7 @@ pub async fn measure(
 ) {
     println!("serve, {} entities", generated.len());
     let name = |figure: &str| format!("serve-{}-{figure}", generated.len());
-    let address = free_address();
+    let address = address();
     let hub = &generated.hub().name;
     let start = Instant::now();
     let server = start_server(imported, address);
@@ -67,10 +68,6 @@ fn start_server(imported: &Imported, address: SocketAddr) -> Server {
     idp.args(["serve", "--portal", "portal", "--listen", &address.to_string()])
         .env("SLACK_SIGNING_SECRET", SECRET);
     Server::start(idp)
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Waits until the server has written what a restart answers from.

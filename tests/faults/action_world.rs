@@ -1,6 +1,6 @@
 //! People who ask for actions and approve them in a Slack of ours, and receivers that count what they do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -725,18 +725,6 @@ pub async fn each(db: &PgPool, statements: &[&'static str]) -> sqlx::Result<()> 
 /// Runs `test` to its end, in a runtime of its own: what it waits for holds nothing else up.
 pub fn alone(test: impl Future<Output = ()>) {
     tokio::runtime::Runtime::new().unwrap().block_on(test);
-}
-
-/// A free address of this machine, that nobody here was given before: they take it later.
-pub fn address() -> SocketAddr {
-    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap();
-    loop {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        if given.insert(free) {
-            return free;
-        }
-    }
 }
 
 /// The body of the answer with 200 to what Slack sends, signed now; `None`: there was none within its three seconds.

@@ -18,9 +18,10 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, OWNER, PATIENCE, Process, Receivers, Story, TRIES, Way, World, address, alone,
-    the_dead_let_go, time_passes,
+    Class, OWNER, PATIENCE, Process, Receivers, Story, TRIES, Way, World, alone, the_dead_let_go,
+    time_passes,
 };
+use crate::address::address;
 use crate::home::random;
 use crate::scale::full_or;
 

@@ -13,8 +13,9 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    ASKER, Class, OWNER, Process, Receivers, Story, Way, World, address, alone, time_passes,
+    ASKER, Class, OWNER, Process, Receivers, Story, Way, World, alone, time_passes,
 };
+use crate::address::address;
 use crate::home::{Home, random, succeed};
 use crate::pair::Postgres;
 use crate::relay::Relay;

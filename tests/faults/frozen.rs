@@ -10,9 +10,10 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 
 use crate::action_world::{
-    Class, PATIENCE, Process, Receivers, Story, THE_DEAD_LET_GO, TRIES, Way, World, address, alone,
-    each, time_passes,
+    Class, PATIENCE, Process, Receivers, Story, THE_DEAD_LET_GO, TRIES, Way, World, alone, each,
+    time_passes,
 };
+use crate::address::address;
 use crate::home::random;
 use crate::relay::Relay;
 use crate::scale::full_or;

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests ask the clock and have settings of their own")]
 
 mod action_world;
+mod address;
 mod crash_matrix;
 #[path = "../spec/digest_platform.rs"]
 #[allow(dead_code, reason = "what else it can, the specification asks for")]

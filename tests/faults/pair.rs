@@ -14,7 +14,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::sleep;
 
-use crate::action_world::{PATIENCE, address};
+use crate::action_world::PATIENCE;
+use crate::address::address;
 
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
 

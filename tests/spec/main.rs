@@ -11,6 +11,8 @@ mod access_matrix;
 mod acme;
 mod action_imports;
 mod actions;
+#[path = "../faults/address.rs"]
+mod address;
 mod adoption;
 mod approval_rules;
 mod approvers;

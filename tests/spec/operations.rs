@@ -1,12 +1,13 @@
 //! The real process in an incident: its database goes, it restarts, the database comes back.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::address::address;
 use crate::asking::acme;
 use crate::command_line;
 use crate::database::Server;
@@ -22,9 +23,7 @@ struct Serving {
 impl Serving {
     /// The portal `dir` on the database at `url`; data and copies in `data`.
     fn start(dir: &Path, url: &str, data: &Path) -> Serving {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address = address();
         let mut command = serve(dir, url, data);
         command.args(["--listen", &address.to_string()]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -11,6 +11,8 @@ use idp::chat::slack::client::{Identity, Posted, SlackApi, SlackError};
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::address::address;
+
 /// Longer than any turn.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "xoxb-canary-of-the-token";
@@ -162,7 +164,7 @@ async fn without_a_token_nothing_is_posted() {
 
 #[tokio::test]
 async fn a_slack_that_is_not_there_is_an_error_in_words() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = address();
     let url = Url::parse(&format!("http://{nobody}/api/")).unwrap();
     let api = SlackApi::new(&url, Some(TOKEN.into()), &[]).unwrap();
     let error = api.auth_test().await.unwrap_err();
