@@ -1,29 +1,29 @@
-//! Asking that something be done, deciding on it, taking it back.
-
-use std::time::Duration;
+//! Asking that something be done, taking it back, and what time brings: reminders and ends.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool};
 
-use super::file::START_WITHIN;
 use super::input::{self, Given};
 use super::intent::intent;
 use super::message::Occasion;
-use super::rule::Meant;
-use super::store::{self, New, NewStep, NewVote, Which};
-use super::{
-    Action, ActionSet, AtOnce, Proof, Request, Requesters, Risk, State, Verdict, Whole, clock,
-    delegation, dispatch, escalation, freeze, gate, handle, review, say, unknown,
+use super::refusal::{
+    begun, cooling, frozen, may_break_glass, must_be_meant, nobody_could, too_many,
 };
-use crate::access::totp;
+use super::rule::Meant;
+use super::store::{self, New, Which};
+use super::vote::flow::approve;
+use super::{
+    Action, ActionSet, Request, Requesters, State, Verdict, Whole, delegation, dispatch,
+    escalation, freeze, gate, handle, review, say, unknown,
+};
 use crate::access::{self, Authority, Links, Object, Person, Verb};
 use crate::announcements::{self, Announcement, Place};
 use crate::audit::{self, Entry};
 use crate::catalog::{self, Entity, EntityRef, Snapshot};
 use crate::conversation::{Address, Platform, Way};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 use crate::fail_point::reached;
 use crate::integrations::invocation::{self, Means, NotSent, Order};
 use crate::on_call::{self, Rotas};
@@ -365,7 +365,7 @@ async fn pinned(
             intent: String::new(),
             action: action.name.clone(),
             by: requester.to_string(),
-            target: target.map(|it| dispatch::flow::target(it, desk.snapshot)),
+            target: target.map(|it| dispatch::order::target(it, desk.snapshot)),
             inputs: inputs.clone(),
             secret_inputs: Default::default(),
             outputs: Map::new(),
@@ -390,204 +390,6 @@ fn not_pinned(action: &Action, step: &str, error: &NotSent) -> Refusal {
         next: error.to_string().replace('`', "'"),
         instead: vec![format!("run {}", action.name)],
     }
-}
-
-/// The request is approved, and what it asks for is to be done.
-pub(super) async fn approve(
-    db: &mut PgConnection,
-    action: &Action,
-    request: &Request,
-    by: Option<&EntityRef>,
-) -> sqlx::Result<Request> {
-    let approved = store::decide(db, request.id, State::Approved, by, None).await?;
-    reached("approve-decided");
-    let lane = match (action.at_once, &request.target) {
-        (AtOnce::Target, Some(target)) => Some(format!("target {target}")),
-        (AtOnce::Target | AtOnce::Action, _) => Some(format!("action {}", action.name)),
-        (AtOnce::Any, _) => None,
-    };
-    let steps: Vec<NewStep<'_>> = action
-        .steps
-        .iter()
-        .map(|it| NewStep { name: &it.name, class: dispatch::word(it.receiver.class()) })
-        .collect();
-    let within = START_WITHIN.as_secs_f64();
-    store::insert_execution(db, &approved, lane.as_deref(), within, &steps).await?;
-    reached("approve-execution");
-    let body = json!({ "class": steps.iter().map(|it| it.class).collect::<Vec<_>>() });
-    note(db, "request.approved", &approved, by.map_or("", EntityRef::as_str), body).await?;
-    Ok(approved)
-}
-
-/// What somebody says to a request.
-pub struct Ballot<'a> {
-    /// Its number, with the digits of its intent where they were given.
-    pub handle: &'a str,
-    pub person: &'a Person,
-    pub way: Way,
-    pub verdict: Verdict,
-    /// The target's name, typed.
-    pub confirmed: Option<&'a str>,
-    /// A one-time password.
-    pub code: Option<&'a str>,
-    pub note: Option<String>,
-}
-
-/// What came of a vote.
-pub enum Voted {
-    Counted(Box<Whole>),
-    /// What this process knows of people is not what the database has: nothing was done, try again in a moment.
-    Stale,
-}
-
-/// Writes down what somebody says to a request, and what becomes of it: one transaction, in which it is locked.
-///
-/// # Errors
-/// Who may not; what has ended; a second vote; what was not opened, typed or proved; another definition of the action;
-/// the database.
-pub async fn vote(desk: &Desk<'_>, ballot: Ballot<'_>) -> Result<Voted> {
-    who(ballot.person)?;
-    let (id, digits) = handle(ballot.handle)?;
-    let what = "could not write down what was decided";
-    let mut tx = desk.db.begin().await.context(what)?;
-    let locked = store::lock(&mut tx, id).await.context(what)?;
-    let (now, request) = locked.ok_or_else(|| unknown(ballot.handle))?;
-    reached("vote-locked");
-    if !is_fresh(desk, &mut tx).await.context(what)? {
-        return Ok(Voted::Stale);
-    }
-    let whole = store::completed(&mut tx, request).await.context(what)?;
-    let request = &whole.request;
-    must_be_meant(request, digits.as_deref())?;
-    whole.must_be_open(now)?;
-    let Some(action) = same_action(desk, request) else {
-        let whole = void(desk, &mut tx, whole).await.context(what)?;
-        tx.commit().await.context(what)?;
-        return Err(whole.ended().into());
-    };
-    let meant = desk.meant(request);
-    // Who they are by what the database says now, not by what was known when they clicked.
-    let person = &Person::of(&ballot.person.speaker, desk.links, desk.snapshot);
-    let by = who(person)?.clone();
-    let factors = desk.factors_of(&whole, person, &meant);
-    let mut owners = meant.all();
-    // Whom somebody handed their decision to is asked as they were.
-    owners.extend((!factors.is_empty()).then(|| by.clone()));
-    let object = Object::Entity { owners: &owners };
-    desk.authority.authorize(person, ballot.way, Verb::Approve, object)?;
-    reached("vote-authorized");
-    if gate::is_theirs(request, &by, desk.snapshot) {
-        return Err(super::own(request).into());
-    }
-    let state = whole.vote(&by, ballot.verdict, &factors, now)?;
-    let mut proof = Proof::Click;
-    if ballot.verdict == Verdict::Approve {
-        if request.is_long && !store::has_opened(&mut tx, id, &by).await.context(what)? {
-            return Err(not_opened(request).into());
-        }
-        proof = match proved(desk, &mut tx, request, &by, &ballot).await {
-            Ok(proof) => proof,
-            Err(error) => {
-                // That a code was wrong is counted, whatever else is not done.
-                tx.commit().await.context(what)?;
-                return Err(error);
-            }
-        };
-    } else if ballot.note.is_none() {
-        return Err(no_reason(request).into());
-    }
-    let vote = NewVote {
-        person: &by,
-        verdict: ballot.verdict,
-        factors: &factors,
-        account: &person.speaker,
-        generation: person.link.as_ref().map_or(0, |it| it.generation),
-        proof,
-        note: ballot.note.as_deref(),
-    };
-    let Some(said_at) = store::insert_vote(&mut tx, request, &vote).await.context(what)? else {
-        return Err(super::late(request).into());
-    };
-    reached("vote-written");
-    let body = json!({
-        "by": account_of(person, ballot.way),
-        "verdict": ballot.verdict.word(),
-        "factors": factors,
-        "proof": proof.word(),
-        "note": ballot.note,
-        "shown": digits,
-    });
-    note(&mut tx, "request.vote", request, by.as_str(), body).await.context(what)?;
-    reached("vote-noted");
-    let request = match state {
-        State::Approved => approve(&mut tx, action, request, Some(&by)).await,
-        state => {
-            let decided =
-                store::decide(&mut tx, id, state, ended_by(state, &by), ballot.note.as_deref());
-            decided.await
-        }
-    };
-    let request = request.context(what)?;
-    if request.state == State::Denied {
-        store::forget_secrets(&mut tx, id).await.context(what)?;
-        note(&mut tx, "request.denied", &request, by.as_str(), json!({})).await.context(what)?;
-    }
-    let whole = match state {
-        State::Approved => store::completed(&mut tx, request).await.context(what)?,
-        _ => Whole { votes: [&*whole.votes, &[vote.said(said_at)]].concat(), request, ..whole },
-    };
-    desk.show(&mut tx, &whole).await.context(what)?;
-    reached("vote-shown");
-    let did = match (ballot.verdict, state) {
-        (Verdict::Deny, _) => "denied it",
-        (Verdict::Approve, State::Approved) => "approved it: it begins",
-        (Verdict::Approve, _) => "approved it",
-    };
-    let occasion = match state {
-        State::Approved => Some(Occasion::Approved),
-        State::Denied => Some(Occasion::Denied),
-        _ => None,
-    };
-    let message = |it| action.messages.say(it, &whole.request, desk.snapshot);
-    let said = say::by(&by, did, ballot.note.as_deref(), desk.snapshot);
-    let said = say::with(said, occasion.and_then(message));
-    let line = format!("vote {by}");
-    announcements::store::say_below(&mut tx, &card_key(id), &line, &said).await.context(what)?;
-    reached("vote-said");
-    tx.commit().await.context(what)?;
-    reached("vote-committed");
-    Ok(Voted::Counted(Box::new(whole)))
-}
-
-fn ended_by(state: State, by: &EntityRef) -> Option<&EntityRef> {
-    (state != State::Pending).then_some(by)
-}
-
-/// What whoever approves did to show that it is them.
-///
-/// # Errors
-/// A name that was not typed, or typed wrong; a one-time password that is missing or not good.
-async fn proved(
-    desk: &Desk<'_>,
-    db: &mut PgConnection,
-    request: &Request,
-    by: &EntityRef,
-    ballot: &Ballot<'_>,
-) -> Result<Proof> {
-    if request.risk == Risk::Low {
-        return Ok(Proof::Click);
-    }
-    let name = request.target_name(desk.snapshot).unwrap_or(&request.action);
-    let typed = ballot.confirmed.map(str::trim);
-    if !typed.is_some_and(|typed| typed.eq_ignore_ascii_case(name)) {
-        return Err(not_typed(request, name).into());
-    }
-    if request.risk == Risk::Medium {
-        return Ok(Proof::Typed);
-    }
-    let code = ballot.code.ok_or_else(|| no_code(request, name))?;
-    totp::flow::verify(db, desk.key, by, code).await?;
-    Ok(Proof::OneTimePassword)
 }
 
 /// Takes a request back: before it is decided, or approved and not yet begun.
@@ -737,48 +539,6 @@ pub async fn tick(desk: &Desk<'_>) -> anyhow::Result<usize> {
     Ok(overdue.len() + reminded.len() + called + reviews)
 }
 
-/// Nothing is begun until somebody says so; whether that is news.
-///
-/// # Errors
-/// Who may not; the database.
-pub async fn stop(desk: &Desk<'_>, person: &Person, way: Way, reason: &str) -> Result<bool> {
-    let by = who(person)?;
-    desk.authority.authorize(person, way, Verb::Stop, Object::Catalog)?;
-    let what = "could not stop what is begun";
-    let mut tx = desk.db.begin().await.context(what)?;
-    let is_new = store::stop(&mut tx, by.as_str(), reason).await.context(what)?;
-    let entry = Entry {
-        kind: "actions.stopped",
-        subject: "actions".into(),
-        actor: by.to_string(),
-        body: json!({ "by": account_of(person, way), "reason": reason }),
-    };
-    audit::store::append(&mut tx, &entry).await.context(what)?;
-    tx.commit().await.context(what)?;
-    Ok(is_new)
-}
-
-/// What is approved is begun again; whether that is news.
-///
-/// # Errors
-/// Who may not; the database.
-pub async fn resume(desk: &Desk<'_>, person: &Person, way: Way) -> Result<bool> {
-    let by = who(person)?;
-    desk.authority.authorize(person, way, Verb::Stop, Object::Catalog)?;
-    let what = "could not let things begin again";
-    let mut tx = desk.db.begin().await.context(what)?;
-    let is_new = store::resume(&mut tx).await.context(what)?;
-    let entry = Entry {
-        kind: "actions.resumed",
-        subject: "actions".into(),
-        actor: by.to_string(),
-        body: json!({ "by": account_of(person, way) }),
-    };
-    audit::store::append(&mut tx, &entry).await.context(what)?;
-    tx.commit().await.context(what)?;
-    Ok(is_new)
-}
-
 /// Whether what this process knows of people and owners is what the database has.
 pub(super) async fn is_fresh(desk: &Desk<'_>, db: &mut PgConnection) -> sqlx::Result<bool> {
     let catalog = catalog::store::revision(db).await?;
@@ -888,131 +648,4 @@ pub(super) fn places(
         });
     }
     places
-}
-
-pub(super) fn may_break_glass(
-    action: &Action,
-    person: &Person,
-) -> std::result::Result<(), Refusal> {
-    if action.break_glass.iter().any(|it| person.is(it)) {
-        return Ok(());
-    }
-    let may: Vec<String> = action.break_glass.iter().map(|it| format!("`{it}`")).collect();
-    Err(Refusal::NotAllowed {
-        rule: format!("You may not do `{}` without approval.", action.name),
-        next: match may.is_empty() {
-            true => "Its file says `break_glass` for nobody.".into(),
-            false => format!("Its file lets these: {}.", may.join(", ")),
-        },
-        instead: vec![format!("run {}", action.name)],
-    })
-}
-
-pub(super) fn must_be_meant(
-    request: &Request,
-    digits: Option<&str>,
-) -> std::result::Result<(), Refusal> {
-    let shown = super::intent::shown(&request.intent);
-    match digits {
-        Some(digits) if digits != shown => Err(request.settled(
-            "the card was of something else: look at the request and decide again".to_string(),
-        )),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn frozen(action: &Action, why: &str, until: DateTime<Utc>) -> Refusal {
-    Refusal::NotAllowed {
-        rule: format!(
-            "`{}` is frozen until {}: {}.",
-            action.name,
-            clock(until),
-            why.replace('`', "'")
-        ),
-        next: match action.break_glass.is_empty() {
-            true => "Ask again then.".into(),
-            false => "Ask again then, or have it done without approval by who may.".into(),
-        },
-        instead: Vec::new(),
-    }
-}
-
-pub(super) fn nobody_could(action: &Action, meant: &Meant) -> Refusal {
-    let missing = action.rule.factors.iter().zip(&meant.0).find(|(_, who)| who.is_empty());
-    let why = match missing {
-        Some((factor, _)) => format!("it takes {}, and there is nobody", say::kind_of(factor)),
-        None => "there are too few people besides you".to_string(),
-    };
-    Refusal::NotAllowed {
-        rule: format!("Nobody could approve `{}` for you: {why}.", action.name),
-        next: "Give the target an owner or a rota, or change who approves in the action's file."
-            .into(),
-        instead: Vec::new(),
-    }
-}
-
-pub(super) fn too_many() -> Refusal {
-    Refusal::NotAllowed {
-        rule: format!("{WAITING_MAX} requests of yours wait for a decision."),
-        next: "Take some back, or ask those whom they name.".into(),
-        instead: vec!["requests mine".into()],
-    }
-}
-
-pub(super) fn cooling(action: &Action, left_s: f64) -> Refusal {
-    let minutes = (left_s / 60.0).ceil();
-    Refusal::NotAllowed {
-        rule: format!("`{}` was done to this a moment ago.", action.name),
-        next: format!("Ask again in {minutes} min."),
-        instead: Vec::new(),
-    }
-}
-
-fn begun(whole: &Whole) -> Refusal {
-    let (_, standing) = say::standing(whole);
-    whole.request.settled(format!("it cannot be taken back any more: {standing}"))
-}
-
-fn not_opened(request: &Request) -> Refusal {
-    Refusal::NotAllowed {
-        rule: format!("The card of request {} does not show all of it.", request.id),
-        next: "Open it, then approve.".into(),
-        instead: vec![format!("requests show {}", request.id)],
-    }
-}
-
-fn no_reason(request: &Request) -> Refusal {
-    Refusal::MissingArgument {
-        usage: "deny <request> <reason>…".into(),
-        missing: "reason".into(),
-        given: format!("deny {}", request.handle()),
-    }
-}
-
-fn not_typed(request: &Request, name: &str) -> Refusal {
-    Refusal::MissingArgument {
-        usage: format!("approve {} {name}", request.id),
-        missing: "confirm".into(),
-        given: format!("approve {}", request.handle()),
-    }
-}
-
-fn no_code(request: &Request, name: &str) -> Refusal {
-    Refusal::MissingArgument {
-        usage: format!("approve {} {name} <code>", request.id),
-        missing: "code".into(),
-        given: format!("approve {} {name}", request.handle()),
-    }
-}
-
-/// How long whoever is stale waits for news before it is asked again.
-pub const FRESH_WITHIN: Duration = Duration::from_millis(1_500);
-
-/// That what people may changed a moment ago.
-pub fn stale() -> Error {
-    Error::Refusal(Refusal::Unavailable {
-        what: "Who may decide".into(),
-        why: "the catalog or the links changed a moment ago".into(),
-        next: "Nothing was done: click again.".into(),
-    })
 }

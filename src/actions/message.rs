@@ -98,7 +98,7 @@ impl Messages {
             intent: hex::encode(&request.intent),
             action: request.action.clone(),
             by: request.requester.name().to_string(),
-            target: request.target.as_ref().map(|it| dispatch::flow::target(it, snapshot)),
+            target: request.target.as_ref().map(|it| dispatch::order::target(it, snapshot)),
             inputs: request.inputs.clone(),
             secret_inputs: Default::default(),
             outputs: Default::default(),

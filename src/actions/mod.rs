@@ -18,6 +18,7 @@
 
 pub mod delegation;
 pub mod dispatch;
+pub mod emergency_stop;
 pub mod escalation;
 pub mod file;
 pub mod flow;
@@ -28,11 +29,13 @@ pub mod intent;
 pub mod invoke;
 pub mod message;
 pub mod port;
+pub mod refusal;
 pub mod retry;
 pub mod review;
 pub mod rule;
 pub mod say;
 pub mod store;
+pub mod vote;
 
 use std::time::Duration;
 

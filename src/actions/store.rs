@@ -512,29 +512,6 @@ pub async fn to_remind(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i6
     .await
 }
 
-/// Why nothing is begun, and who said so; `None`: it is.
-pub async fn stopped(db: &mut PgConnection) -> sqlx::Result<Option<(String, String)>> {
-    sqlx::query_as("select by, reason from idp.emergency_stop").fetch_optional(db).await
-}
-
-/// From now on nothing is begun; whether it was before.
-pub async fn stop(db: &mut PgConnection, by: &str, reason: &str) -> sqlx::Result<bool> {
-    let stopped = sqlx::query(
-        "insert into idp.emergency_stop (by, reason) values ($1, $2) on conflict do nothing",
-    )
-    .bind(by)
-    .bind(reason)
-    .execute(db)
-    .await?;
-    Ok(stopped.rows_affected() == 1)
-}
-
-/// From now on what is approved is done again; whether it was not before.
-pub async fn resume(db: &mut PgConnection) -> sqlx::Result<bool> {
-    let resumed = sqlx::query("delete from idp.emergency_stop").execute(db).await?;
-    Ok(resumed.rows_affected() == 1)
-}
-
 fn read(row: &PgRow) -> sqlx::Result<Request> {
     Ok(Request {
         id: row.try_get("id")?,

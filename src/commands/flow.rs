@@ -30,8 +30,9 @@ use crate::access::email::{self, Profile, Profiles};
 use crate::access::totp::{self, Secret};
 use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::actions::delegation::flow::Handing;
-use crate::actions::flow::{Ask, Ballot, Voted};
+use crate::actions::flow::Ask;
 use crate::actions::store::Which;
+use crate::actions::vote::{Ballot, Voted};
 use crate::actions::{self, Action, ActionSet, Verdict};
 use crate::announcements::{self, Announcement, Place};
 use crate::audit;
@@ -677,13 +678,14 @@ async fn decide(question: &Question<'_>, means: &Means<'_>, verdict: Verdict) ->
             code: question.call.get("code"),
             note: note.clone(),
         };
-        let voted = settled(REQUESTS, timeout(PATIENCE, actions::flow::vote(&desk, ballot)).await)?;
+        let voted =
+            settled(REQUESTS, timeout(PATIENCE, actions::vote::flow::vote(&desk, ballot)).await)?;
         match voted {
             Voted::Counted(whole) => return lookups::actions::decided(&whole),
-            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
                 sleep(STALE_AGAIN_AFTER).await;
             }
-            Voted::Stale => return Err(actions::flow::stale()),
+            Voted::Stale => return Err(actions::refusal::stale()),
         }
     }
 }
@@ -743,10 +745,10 @@ async fn review(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
             actions::review::flow::review(&desk, handle, question.person, means.way, &words);
         match settled(REQUESTS, timeout(PATIENCE, found).await)? {
             Voted::Counted(whole) => return lookups::actions::decided(&whole),
-            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
                 sleep(STALE_AGAIN_AFTER).await;
             }
-            Voted::Stale => return Err(actions::flow::stale()),
+            Voted::Stale => return Err(actions::refusal::stale()),
         }
     }
 }
@@ -761,10 +763,10 @@ async fn retry(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
         let again = actions::retry::flow::retry(&desk, handle, question.person, means.way);
         match settled(REQUESTS, timeout(PATIENCE, again).await)? {
             Voted::Counted(whole) => return lookups::actions::decided(&whole),
-            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
                 sleep(STALE_AGAIN_AFTER).await;
             }
-            Voted::Stale => return Err(actions::flow::stale()),
+            Voted::Stale => return Err(actions::refusal::stale()),
         }
     }
 }
@@ -784,10 +786,10 @@ async fn delegate(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
             Voted::Counted(whole) => {
                 return lookups::actions::handed_on(&whole, to, question.snapshot);
             }
-            Voted::Stale if since.elapsed() < actions::flow::FRESH_WITHIN => {
+            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
                 sleep(STALE_AGAIN_AFTER).await;
             }
-            Voted::Stale => return Err(actions::flow::stale()),
+            Voted::Stale => return Err(actions::refusal::stale()),
         }
     }
 }
@@ -826,12 +828,15 @@ async fn ask_requests(question: &Question<'_>, means: &Means<'_>) -> Result<Valu
         View::Stop => {
             let reason = lookups::actions::all_words(question)?;
             let reason = reason.ok_or_else(|| question.missing("note"))?;
-            let stopped = timeout(PATIENCE, actions::flow::stop(&desk, person, way, &reason)).await;
+            let stopped =
+                timeout(PATIENCE, actions::emergency_stop::flow::stop(&desk, person, way, &reason))
+                    .await;
             settled(REQUESTS, stopped)?;
             return lookups::actions::stopped(true);
         }
         View::Resume => {
-            let resumed = timeout(PATIENCE, actions::flow::resume(&desk, person, way)).await;
+            let resumed =
+                timeout(PATIENCE, actions::emergency_stop::flow::resume(&desk, person, way)).await;
             settled(REQUESTS, resumed)?;
             return lookups::actions::stopped(false);
         }

@@ -12,7 +12,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use idp::access::Link;
-use idp::actions::dispatch::flow as dispatch;
+use idp::actions::dispatch::order::{REDEEM, token};
+use idp::actions::dispatch::report::{Taken, flow as receiver};
 use idp::actions::{ActionSet, file};
 use idp::app::App;
 use idp::catalog::EntityRef;
@@ -617,23 +618,22 @@ async fn a_receiver_says_how_it_goes_by_a_token_that_is_good_for_nothing_else() 
     let report = |status: &str| {
         serde_json::from_value(json!({ "status": status, "note": "3 of 4" })).unwrap()
     };
-    use dispatch::Taken;
     for forged in forged(&token, other) {
-        let taken = dispatch::report(&office, &forged, &report("succeeded")).await.unwrap();
+        let taken = receiver::report(&office, &forged, &report("succeeded")).await.unwrap();
         assert_eq!(taken, Taken::Unknown, "{forged}");
-        assert_eq!(dispatch::redeem(&office, &forged, "run").await.unwrap(), None, "{forged}");
+        assert_eq!(receiver::redeem(&office, &forged, "run").await.unwrap(), None, "{forged}");
     }
     // The token of a callback redeems nothing.
-    assert_eq!(dispatch::redeem(&office, &token, "run").await.unwrap(), None);
-    let taken = dispatch::report(&office, &token, &report("running")).await.unwrap();
+    assert_eq!(receiver::redeem(&office, &token, "run").await.unwrap(), None);
+    let taken = receiver::report(&office, &token, &report("running")).await.unwrap();
     assert_eq!(taken, Taken::Taken);
-    let taken = dispatch::report(&office, &token, &report("succeeded")).await.unwrap();
+    let taken = receiver::report(&office, &token, &report("succeeded")).await.unwrap();
     assert_eq!(taken, Taken::Taken);
     doing.works().await;
     assert_eq!(doing.progress(one).await, "succeeded");
     // What has ended stays as it is, whatever comes again or late.
     for status in ["failed", "running", "succeeded"] {
-        let taken = dispatch::report(&office, &token, &report(status)).await.unwrap();
+        let taken = receiver::report(&office, &token, &report(status)).await.unwrap();
         assert_eq!(taken, Taken::TooLate, "{status}");
     }
     assert_eq!(doing.progress(one).await, "succeeded");
@@ -673,8 +673,8 @@ async fn of_several_runs_of_one_step_one_works() {
     let office = doing.app().office(doing.db());
     let mut db = doing.db().acquire().await.unwrap();
     let request = idp::actions::store::whole(&mut db, id).await.unwrap().unwrap().request;
-    let token = dispatch::token(&office.key, dispatch::REDEEM, &request, 0);
-    let redeems = async |run: &str| dispatch::redeem(&office, &token, run).await.unwrap();
+    let token = token(&office.key, REDEEM, &request, 0);
+    let redeems = async |run: &str| receiver::redeem(&office, &token, run).await.unwrap();
     assert_eq!(redeems("early").await, Some(false), "nothing was sent yet");
     doing.works().await;
     assert_eq!(redeems("run-1").await, Some(true));

@@ -1,6 +1,7 @@
 //! What is reported of a step: whatever comes, in whichever order, only the step goes on that the token was made for.
 
-use idp::actions::dispatch::flow::{self as dispatch, CALLBACK, REDEEM, Report, Taken};
+use idp::actions::dispatch::order::{CALLBACK, REDEEM, token};
+use idp::actions::dispatch::report::{Report, Taken, flow};
 use idp::actions::{Request, store};
 use idp::vault::Key;
 use rand::rngs::StdRng;
@@ -23,7 +24,7 @@ impl Doing {
     async fn kept(&self, id: i64, step: Option<&'static str>) -> Kept {
         let mut db = self.db().acquire().await.unwrap();
         let request = store::whole(&mut db, id).await.unwrap().unwrap().request;
-        let token = dispatch::token(&self.app().key, CALLBACK, &request, 0);
+        let token = token(&self.app().key, CALLBACK, &request, 0);
         Kept { request, token, step }
     }
 
@@ -63,9 +64,9 @@ fn forged(random: &mut StdRng, key: &Key, kept: &Kept, all: &[Kept]) -> String {
         }
         2 => format!("{}-{}-{mac}", kept.request.id, random.random_range(1..9)),
         // What redeems is no callback.
-        3 => dispatch::token(key, REDEEM, &kept.request, 0),
+        3 => token(key, REDEEM, &kept.request, 0),
         // Of another instance.
-        4 => dispatch::token(&Key::random(), CALLBACK, &kept.request, 0),
+        4 => token(&Key::random(), CALLBACK, &kept.request, 0),
         5 => kept.token[..random.random_range(0..kept.token.len())].to_string(),
         6 => format!("{}{}", kept.token, random.random_range(0..10)),
         _ => format!("{head}-{}", hex::encode(random.random::<[u8; 32]>())),
@@ -115,7 +116,7 @@ async fn whatever_is_reported_a_step_goes_on_by_its_own_token_alone_and_never_ba
             taken += 1;
             all[place].step = Some(status);
         }
-        let said = dispatch::report(&office, &token, &report(status)).await.unwrap();
+        let said = flow::report(&office, &token, &report(status)).await.unwrap();
         if said != expected || !doing.is_as(&all[place]).await {
             illegal.push(format!("{number}: {status} by {token}: {said:?}, not {expected:?}"));
         }

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use idp::actions::dispatch::flow as dispatch;
+use idp::actions::dispatch::order;
 use idp::actions::store;
 use idp::chat::slack::signature::SigningSecret;
 use idp::vault::Key;
@@ -449,7 +449,7 @@ impl Stage {
         let whole = store::whole(&mut db, 1).await.unwrap().unwrap();
         let key = SecretString::from(self.canaries.of("IDP_KEY"));
         let key = Key::new(idp::config::key_bytes(&key).unwrap());
-        let redeem = dispatch::token(&key, dispatch::REDEEM, &whole.request, 0);
+        let redeem = order::token(&key, order::REDEEM, &whole.request, 0);
         let mac = |token: &str| token.rsplit('-').next().unwrap().to_string();
         self.canaries.add("signature of an order", signature);
         self.canaries.add("callback", &mac(&callback));

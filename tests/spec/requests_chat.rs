@@ -554,7 +554,9 @@ async fn nothing_is_tried_again_that_must_not_be() {
 /// A callback of the run that failed is no callback of the one that follows.
 #[tokio::test]
 async fn what_comes_late_from_a_failed_run_says_nothing_of_the_next() {
-    use idp::actions::dispatch::flow::{REDEEM, Taken, redeem, report, token};
+    use idp::actions::dispatch::order::{REDEEM, token};
+    use idp::actions::dispatch::report::Taken;
+    use idp::actions::dispatch::report::flow::{redeem, report};
     let doing = Doing::acme().await;
     doing.ops.answers(202, serde_json::json!({ "status": "started" }));
     let id = doing.approved("late callback").await;

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::{any_account_of, store};
 use crate::access::{Object, Person, Verb};
-use crate::actions::flow::{
-    Desk, Voted, account_of, card_key, is_fresh, must_be_meant, note, same_action, void, who,
-};
+use crate::actions::flow::{Desk, account_of, card_key, is_fresh, note, same_action, void, who};
+use crate::actions::refusal::must_be_meant;
+use crate::actions::vote::Voted;
 use crate::actions::{Action, gate, handle, late, own, say, store as requests, unknown};
 use crate::announcements::{self, Place};
 use crate::catalog::EntityRef;

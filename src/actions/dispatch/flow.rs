@@ -1,29 +1,28 @@
 //! Claiming what was approved, sending it, following it to its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sqlx::PgPool;
-use subtle::ConstantTimeEq;
 use tokio::time::{sleep, timeout};
 
+use super::order::flow::order;
 use super::store::{self, Claimed, Found, StepRow};
 use super::{
     Approach, LEASE, LOOK_AFTER_MAX, Next, PATIENCE, SEND_WITHIN, Stage, Turn, after, approach,
     looked, sent, turn,
 };
 use crate::access::{Authority, Links, Person};
-use crate::actions::flow::{Desk, SECRETS, account_of, card_key, is_fresh, note};
+use crate::actions::flow::{Desk, account_of, card_key, is_fresh, note};
 use crate::actions::message::Occasion;
 use crate::actions::store as requests;
 use crate::actions::{Action, ActionSet, Progress, Request, Risk, Whole, freeze, retry, say};
 use crate::announcements;
-use crate::catalog::{EntityRef, Snapshot};
+use crate::catalog::Snapshot;
 use crate::config::SecretReference;
 use crate::conversation::Platform;
 use crate::fail_point::reached;
@@ -462,124 +461,6 @@ async fn follow(
     }
 }
 
-/// What a receiver is to do for a step: the same at each try.
-async fn order(
-    office: &Office,
-    request: &Request,
-    action: &Action,
-    place: usize,
-    rows: &[StepRow],
-) -> anyhow::Result<Order> {
-    let mut connection = office.db.acquire().await?;
-    let sealed = requests::secrets(&mut connection, request.id).await?;
-    drop(connection);
-    let mut inputs = request.inputs.clone();
-    let mut secret_inputs = BTreeSet::new();
-    for (name, sealed) in sealed {
-        let opened = office.key.open(SECRETS, name.as_bytes(), &sealed);
-        let opened = opened.context("a secret of a request cannot be opened with this key")?;
-        let text =
-            String::from_utf8(opened.expose_secret().to_vec()).context("a secret is no text")?;
-        inputs.insert(name.clone(), Value::String(text));
-        secret_inputs.insert(name);
-    }
-    let outputs: Map<String, Value> = action
-        .steps
-        .iter()
-        .zip(rows)
-        .take(place)
-        .map(|(step, row)| (step.name.clone(), Value::Object(row.outputs.clone())))
-        .collect();
-    let step = &action.steps[place];
-    let row = &rows[place];
-    let parts = parts(request, row.number, row.run);
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    let pinned = request.pinned.get(&step.name).and_then(Value::as_object).cloned();
-    let redeem = (step.receiver.class() == Class::Redeem).then(|| {
-        SecretString::from(token_of_run(&office.key, REDEEM, request, row.number, row.run))
-    });
-    let base = office.public_url.as_ref();
-    Ok(Order {
-        key: hex::encode(office.key.mac("idempotency key", &parts)),
-        request: request.id,
-        step: step.name.clone(),
-        intent: hex::encode(&request.intent),
-        action: request.action.clone(),
-        by: request.requester.to_string(),
-        target: request.target.as_ref().map(|it| target(it, &office.snapshot)),
-        inputs,
-        secret_inputs,
-        outputs,
-        pinned: pinned.unwrap_or_default(),
-        since: row.retried_at.unwrap_or(request.requested_at),
-        callback: base.map(|base| {
-            let base = base.trim_end_matches('/');
-            let token = token_of_run(&office.key, CALLBACK, request, row.number, row.run);
-            format!("{base}/api/v1/callbacks/{token}")
-        }),
-        redeem,
-    })
-}
-
-/// What a token is for.
-pub const REDEEM: &str = "redeem";
-pub const CALLBACK: &str = "callback";
-
-/// What a key toward the receiver of a step is computed from, at the time `run` of trying it: 0 is the first.
-fn parts(request: &Request, number: i16, run: i16) -> Vec<Vec<u8>> {
-    let mut parts = vec![
-        request.nonce.as_bytes().to_vec(),
-        request.id.to_be_bytes().to_vec(),
-        request.intent.clone(),
-        number.to_be_bytes().to_vec(),
-    ];
-    parts.extend((run > 0).then(|| run.to_be_bytes().to_vec()));
-    parts
-}
-
-/// What nobody but this instance can make: it names the request and the step, and is good for `what` alone.
-pub fn token(key: &Key, what: &str, request: &Request, number: i16) -> String {
-    token_of_run(key, what, request, number, 0)
-}
-
-/// As [`token`], of the time `run` of trying the step.
-fn token_of_run(key: &Key, what: &str, request: &Request, number: i16, run: i16) -> String {
-    let parts = parts(request, number, run);
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    format!("{}-{number}-{}", request.id, hex::encode(key.mac(what, &parts)))
-}
-
-/// What of the catalog a receiver's texts may name.
-pub fn target(reference: &EntityRef, snapshot: &Snapshot) -> invocation::Target {
-    let mut values = Map::new();
-    values.insert("ref".into(), json!(reference.as_str()));
-    values.insert("kind".into(), json!(reference.kind()));
-    values.insert("namespace".into(), json!(reference.namespace()));
-    values.insert("name".into(), json!(reference.name()));
-    if let Some(entity) = snapshot.find(reference.as_str()) {
-        values.insert("kind".into(), json!(entity.kind));
-        values.insert("name".into(), json!(entity.name));
-        let mut set = |name: &str, value: Option<&str>| {
-            if let Some(value) = value {
-                values.insert(name.into(), json!(value));
-            }
-        };
-        set("title", entity.title.as_deref());
-        set("type", entity.class.as_deref());
-        set("lifecycle", entity.lifecycle.as_deref());
-        set("tier", entity.tier.as_deref());
-        let body = snapshot.body(entity);
-        set("owner", body["spec"]["owner"].as_str());
-        set("system", body["spec"]["system"].as_str());
-        for key in ["annotations", "labels"] {
-            if let Some(map) = body["metadata"][key].as_object() {
-                values.insert(key.into(), Value::Object(map.clone()));
-            }
-        }
-    }
-    invocation::Target { reference: reference.to_string(), values }
-}
-
 /// Writes down how a step stands, and shows it.
 async fn write(
     office: &Office,
@@ -673,7 +554,11 @@ async fn set_aside(
     Ok(())
 }
 
-async fn show(office: &Office, db: &mut sqlx::PgConnection, id: i64) -> sqlx::Result<()> {
+pub(super) async fn show(
+    office: &Office,
+    db: &mut sqlx::PgConnection,
+    id: i64,
+) -> sqlx::Result<()> {
     let Some(whole) = requests::whole(db, id).await? else { return Ok(()) };
     office.desk().show(db, &whole).await
 }
@@ -747,121 +632,4 @@ pub async fn settle(
     tx.commit().await.context(what)?;
     reached("settle-committed");
     Ok(whole)
-}
-
-/// The request and the step that the token `shown`, for `what`, was made for; the request is locked. `None`: for none.
-///
-/// # Errors
-/// The database.
-async fn whose(
-    db: &mut sqlx::PgConnection,
-    key: &Key,
-    what: &str,
-    shown: &str,
-) -> sqlx::Result<Option<(Request, i16)>> {
-    let mut parts = shown.splitn(3, '-');
-    let (id, number) = (parts.next(), parts.next());
-    let read = |text: Option<&str>| text.and_then(|it| it.parse::<i64>().ok());
-    let (Some(id), Some(Ok(number))) = (read(id), read(number).map(i16::try_from)) else {
-        return Ok(None);
-    };
-    let Some((_, request)) = requests::lock(db, id).await? else { return Ok(None) };
-    let run = store::run(db, id, number).await?.unwrap_or_default();
-    let token = token_of_run(key, what, &request, number, run);
-    let is_it = bool::from(token.as_bytes().ct_eq(shown.as_bytes()));
-    Ok(is_it.then_some((request, number)))
-}
-
-/// Of several runs that were started for one step the first that redeems its token works: whether the run `by` is it.
-/// `None`: there is no such token.
-///
-/// # Errors
-/// The database.
-pub async fn redeem(office: &Office, shown: &str, by: &str) -> anyhow::Result<Option<bool>> {
-    let what = "could not redeem a token";
-    let mut tx = office.db.begin().await.context(what)?;
-    let found = whose(&mut tx, &office.key, REDEEM, shown).await.context(what)?;
-    let Some((request, number)) = found else { return Ok(None) };
-    let is_first = store::redeem(&mut tx, request.id, number, by).await.context(what)?;
-    let body = json!({ "step": number, "by": by, "is_first": is_first });
-    reached("redeem-written");
-    note(&mut tx, "request.redeemed", &request, "", body).await.context(what)?;
-    tx.commit().await.context(what)?;
-    reached("redeem-committed");
-    Ok(Some(is_first))
-}
-
-/// What a receiver says of a step.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Report {
-    pub status: Reported,
-    /// A sentence for people.
-    #[serde(default)]
-    pub note: Option<String>,
-    /// Where people see it.
-    #[serde(default)]
-    pub url: Option<String>,
-    #[serde(default)]
-    pub outputs: Option<Map<String, Value>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reported {
-    Running,
-    Succeeded,
-    Failed,
-}
-
-/// What came of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    Taken,
-    /// The step has ended, or was not sent: nothing goes back.
-    TooLate,
-    /// There is no such token.
-    Unknown,
-}
-
-/// Takes down what a receiver says of a step that was sent.
-///
-/// # Errors
-/// The database.
-pub async fn report(office: &Office, shown: &str, report: &Report) -> anyhow::Result<Taken> {
-    let what = "could not take down what a receiver says";
-    let mut tx = office.db.begin().await.context(what)?;
-    let found = whose(&mut tx, &office.key, CALLBACK, shown).await.context(what)?;
-    let Some((request, number)) = found else { return Ok(Taken::Unknown) };
-    let rows = store::steps(&mut tx, request.id).await.context(what)?;
-    let stage = rows.iter().find(|it| it.number == number).map(|it| it.stage);
-    if !matches!(stage, Some(Stage::Sending | Stage::Running | Stage::Unknown)) {
-        return Ok(Taken::TooLate);
-    }
-    let stage = match report.status {
-        Reported::Running => Stage::Running,
-        Reported::Succeeded => Stage::Succeeded,
-        Reported::Failed => Stage::Failed,
-    };
-    let is_page =
-        |it: &&String| url::Url::parse(it).is_ok_and(|it| crate::conversation::is_web_page(&it));
-    let found = Found {
-        stage: Some(stage),
-        url: report.url.as_ref().filter(is_page).map(String::as_str),
-        outputs: report.outputs.as_ref(),
-        note: report.note.as_deref(),
-        reference: None,
-    };
-    if !store::set_step(&mut tx, request.id, number, &found).await.context(what)? {
-        return Ok(Taken::TooLate);
-    }
-    reached("report-written");
-    store::wake(&mut tx, request.id).await.context(what)?;
-    store::back(&mut tx, request.id).await.context(what)?;
-    let body = json!({ "step": number, "stage": stage.word(), "note": report.note });
-    note(&mut tx, "request.reported", &request, "", body).await.context(what)?;
-    show(office, &mut tx, request.id).await.context(what)?;
-    tx.commit().await.context(what)?;
-    reached("report-committed");
-    Ok(Taken::Taken)
 }

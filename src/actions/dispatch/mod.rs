@@ -19,6 +19,8 @@
 //! - Nothing is tried for ever: see [`after`].
 
 pub mod flow;
+pub mod order;
+pub mod report;
 pub mod store;
 
 use std::time::Duration;

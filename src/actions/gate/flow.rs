@@ -9,12 +9,12 @@ use sqlx::PgConnection;
 use super::store;
 use super::{comment, meant, requester, waiting};
 use crate::actions::dispatch::flow::Office;
-use crate::actions::flow::{
-    Desk, WAITING_MAX, approve, card_key, cooling, frozen, nobody_could, note, places, too_many,
-};
+use crate::actions::flow::{Desk, WAITING_MAX, card_key, note, places};
 use crate::actions::intent::intent;
+use crate::actions::refusal::{cooling, frozen, nobody_could, too_many};
 use crate::actions::rule::Meant;
 use crate::actions::store::{self as requests, New};
+use crate::actions::vote::flow::approve;
 use crate::actions::{Action, State, Whole, escalation, freeze, say};
 use crate::announcements;
 use crate::catalog::EntityRef;

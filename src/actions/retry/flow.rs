@@ -5,10 +5,9 @@ use serde_json::json;
 
 use super::{RETRIES_MAX, store};
 use crate::access::{Object, Person, Verb};
-use crate::actions::flow::{
-    Desk, Voted, account_of, card_key, is_fresh, may_ask, may_break_glass, must_be_meant, note,
-    same_action, who,
-};
+use crate::actions::flow::{Desk, account_of, card_key, is_fresh, may_ask, note, same_action, who};
+use crate::actions::refusal::{may_break_glass, must_be_meant};
+use crate::actions::vote::Voted;
 use crate::actions::{Action, Whole, handle, say, store as requests, unknown};
 use crate::announcements;
 use crate::conversation::Way;

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::store;
 use crate::access::{Object, Person, Verb};
-use crate::actions::flow::{
-    BATCH, Desk, Voted, account_of, card_key, is_fresh, must_be_meant, note, who,
-};
+use crate::actions::flow::{BATCH, Desk, account_of, card_key, is_fresh, note, who};
+use crate::actions::refusal::must_be_meant;
+use crate::actions::vote::Voted;
 use crate::actions::{handle, say, store as requests, unknown};
 use crate::announcements;
 use crate::conversation::Way;

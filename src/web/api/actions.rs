@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Rejection;
-use crate::actions::dispatch::flow::{self, Office, Report, Taken};
+use crate::actions::dispatch::flow::Office;
+use crate::actions::dispatch::report::{Report, Taken, flow};
 use crate::error::reference;
 use crate::postgres::is_outage;
 use crate::web::Web;
