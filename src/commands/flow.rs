@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::{PgPool, Postgres, Transaction};
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use super::asked::{AskedLately, KEPT_DAYS, QUESTIONS_MAX};
@@ -32,7 +33,7 @@ use crate::access::{self, Authority, Links, Object, Role, Verb};
 use crate::actions::delegation::flow::Handing;
 use crate::actions::flow::Ask;
 use crate::actions::store::Which;
-use crate::actions::vote::{Ballot, Voted};
+use crate::actions::vote::{Ballot, FRESH_WITHIN, Voted};
 use crate::actions::{self, Action, ActionSet, Verdict};
 use crate::announcements::{self, Announcement, Place};
 use crate::audit;
@@ -284,9 +285,7 @@ async fn add_alias(question: &Question<'_>, means: &Means<'_>) -> Result<Value> 
 }
 
 /// What Slack said in time; that it did not is a refusal, and in the log.
-fn told_by_slack(
-    asked: std::result::Result<anyhow::Result<Profile>, tokio::time::error::Elapsed>,
-) -> Result<Profile> {
+fn told_by_slack(asked: std::result::Result<anyhow::Result<Profile>, Elapsed>) -> Result<Profile> {
     let why = match asked {
         Ok(Ok(profile)) => return Ok(profile),
         Ok(Err(error)) => format!("{error:#}"),
@@ -678,15 +677,26 @@ async fn decide(question: &Question<'_>, means: &Means<'_>, verdict: Verdict) ->
             code: question.call.get("code"),
             note: note.clone(),
         };
-        let voted =
-            settled(REQUESTS, timeout(PATIENCE, actions::vote::flow::vote(&desk, ballot)).await)?;
-        match voted {
-            Voted::Counted(whole) => return lookups::actions::decided(&whole),
-            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
-                sleep(STALE_AGAIN_AFTER).await;
-            }
-            Voted::Stale => return Err(actions::refusal::stale()),
+        let voted = timeout(PATIENCE, actions::vote::flow::vote(&desk, ballot)).await;
+        if let Some(whole) = counted(voted, since).await? {
+            return lookups::actions::decided(&whole);
         }
+    }
+}
+
+/// What somebody's word came to, who has tried `since` then. `None`: what people are changed a moment ago, and by now it
+/// may be tried again by what they are then.
+async fn counted(
+    voted: std::result::Result<Result<Voted>, Elapsed>,
+    since: Instant,
+) -> Result<Option<actions::Whole>> {
+    match settled(REQUESTS, voted)? {
+        Voted::Counted(whole) => Ok(Some(*whole)),
+        Voted::Stale if since.elapsed() < FRESH_WITHIN => {
+            sleep(STALE_AGAIN_AFTER).await;
+            Ok(None)
+        }
+        Voted::Stale => Err(actions::refusal::stale()),
     }
 }
 
@@ -743,12 +753,8 @@ async fn review(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
         let desk = desk(means, &snapshot)?;
         let found =
             actions::review::flow::review(&desk, handle, question.person, means.way, &words);
-        match settled(REQUESTS, timeout(PATIENCE, found).await)? {
-            Voted::Counted(whole) => return lookups::actions::decided(&whole),
-            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
-                sleep(STALE_AGAIN_AFTER).await;
-            }
-            Voted::Stale => return Err(actions::refusal::stale()),
+        if let Some(whole) = counted(timeout(PATIENCE, found).await, since).await? {
+            return lookups::actions::decided(&whole);
         }
     }
 }
@@ -761,12 +767,8 @@ async fn retry(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
         let snapshot = means.catalog.snapshot();
         let desk = desk(means, &snapshot)?;
         let again = actions::retry::flow::retry(&desk, handle, question.person, means.way);
-        match settled(REQUESTS, timeout(PATIENCE, again).await)? {
-            Voted::Counted(whole) => return lookups::actions::decided(&whole),
-            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
-                sleep(STALE_AGAIN_AFTER).await;
-            }
-            Voted::Stale => return Err(actions::refusal::stale()),
+        if let Some(whole) = counted(timeout(PATIENCE, again).await, since).await? {
+            return lookups::actions::decided(&whole);
         }
     }
 }
@@ -782,14 +784,8 @@ async fn delegate(question: &Question<'_>, means: &Means<'_>) -> Result<Value> {
         let (person, way, note) = (question.person, means.way, note.clone());
         let handing = Handing { handle, person, way, to: &to.reference, note };
         let handed = timeout(PATIENCE, actions::delegation::flow::delegate(&desk, handing)).await;
-        match settled(REQUESTS, handed)? {
-            Voted::Counted(whole) => {
-                return lookups::actions::handed_on(&whole, to, question.snapshot);
-            }
-            Voted::Stale if since.elapsed() < actions::vote::FRESH_WITHIN => {
-                sleep(STALE_AGAIN_AFTER).await;
-            }
-            Voted::Stale => return Err(actions::refusal::stale()),
+        if let Some(whole) = counted(handed, since).await? {
+            return lookups::actions::handed_on(&whole, to, question.snapshot);
         }
     }
 }
@@ -957,10 +953,7 @@ fn may_speak(question: &Question<'_>, means: &Means<'_>, teams: &[EntityRef]) ->
 }
 
 /// What the database did in time, or why it was not to be done.
-fn settled<T>(
-    what: &str,
-    done: std::result::Result<Result<T>, tokio::time::error::Elapsed>,
-) -> Result<T> {
+fn settled<T>(what: &str, done: std::result::Result<Result<T>, Elapsed>) -> Result<T> {
     match done {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(Error::Refusal(refusal))) => Err(refusal.into()),
@@ -1064,10 +1057,7 @@ fn unanswering(what: &str, why: String) -> Refusal {
 }
 
 /// What the database said in time. That it does not answer is a refusal, anything else a fault.
-fn answered<T>(
-    what: &str,
-    asked: std::result::Result<anyhow::Result<T>, tokio::time::error::Elapsed>,
-) -> Result<T> {
+fn answered<T>(what: &str, asked: std::result::Result<anyhow::Result<T>, Elapsed>) -> Result<T> {
     match asked {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) if is_late(&error) => {
