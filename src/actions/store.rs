@@ -347,8 +347,7 @@ pub fn in_time<T>(written: sqlx::Result<T>) -> sqlx::Result<Option<T>> {
 }
 
 fn is_late(error: &sqlx::Error) -> bool {
-    let broken = error.as_database_error().and_then(DatabaseError::constraint);
-    matches!(broken, Some("vote_in_time" | "delegation_in_time"))
+    error.as_database_error().and_then(DatabaseError::constraint) == Some("said_in_time")
 }
 
 /// What became of the request `id`. What people said yes or no to is decided when the last of them said so.
